@@ -1,0 +1,136 @@
+use crate::hyper::Bound;
+
+/// Everything that can be refused. A call that returns an error has changed nothing: neither the
+/// parameters nor the method's state.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A hyper-parameter is out of its range, or not a number.
+    #[error("{name} = {value}: must be {bound}")]
+    Hyper {
+        /// The field's name.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        bound: Bound,
+    },
+
+    /// Two hyper-parameters contradict each other.
+    #[error("{0}")]
+    HyperConflict(String),
+
+    /// No hyper-parameter has this name.
+    #[error("no hyper-parameter `{name}`; there are: {known}")]
+    UnknownHyper {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+
+    /// No method has this name.
+    #[error("no method `{name}`; there are: {known}")]
+    UnknownMethod {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+
+    /// A slice is not as long as the parameter map says.
+    #[error("{what} has length {found}, must have {expected}")]
+    Length {
+        /// The slice: `x`, `gradient`, or a segment by its name.
+        what: String,
+        /// The length that the parameter map gives.
+        expected: usize,
+        /// The length that was passed.
+        found: usize,
+    },
+
+    /// A parameter map without a single parameter.
+    #[error("the parameter map has no parameters: name at least one segment of non-zero size")]
+    NoParameters,
+
+    /// Two segments of one parameter map have the same name.
+    #[error("two segments are named `{0}`: names must differ")]
+    DuplicateSegment(String),
+
+    /// A segment's shape has more elements than fit into memory.
+    #[error("segment `{0}`: its shape has more elements than can be addressed")]
+    SegmentTooLarge(String),
+
+    /// No segment has this name, or none with as many axes as was asked.
+    #[error("no {wanted}; there are: {known}")]
+    NoSegment {
+        /// What was asked for.
+        wanted: String,
+        /// The segments that exist.
+        known: String,
+    },
+
+    /// The loss is NaN or infinite.
+    #[error("the loss is {0}: lower the learning rate, or look into the data")]
+    NonFiniteLoss(f64),
+
+    /// A gradient has a NaN or an infinity.
+    #[error("gradient of segment `{segment}` is {value} at index {index}")]
+    NonFiniteGradient {
+        /// The segment's name.
+        segment: String,
+        /// Index within the segment, row-major.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+
+    /// The norm of a gradient is NaN or infinite.
+    #[error("the gradient's norm is {0}: look for the first segment that is not finite")]
+    NonFiniteNorm(f64),
+
+    /// A limit or step that a function takes is out of its range.
+    #[error("{name} = {value}: must be finite and above 0")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
+
+    /// A snapshot does not fit what it should restore, or its file is damaged.
+    #[error("snapshot: {0}")]
+    Snapshot(String),
+
+    /// Reading or writing a file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// The objective could not be evaluated; the model says why.
+    #[error("objective: {0}")]
+    Objective(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps an error of the user's own model or data, for use inside an
+    /// [`Objective`](crate::Objective).
+    pub fn objective(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Objective(source.into())
+    }
+
+    pub(crate) fn length(what: &str, expected: usize, found: usize) -> Result<(), Self> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Self::Length {
+            what: what.to_owned(),
+            expected,
+            found,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+use ndarray::ArrayView2;
+
+use crate::{Error, ParamMap, Scalar};
+
+/// What is minimized: a model with its loss, that has seen a minibatch.
+///
+/// All evaluations between two steps see the same minibatch and the same dropout masks: whoever
+/// loads the next batch does so between calls of [`Method::step`](crate::Method::step).
+///
+/// An objective returns a loss that is not finite as it is, and an error only if it could not be
+/// evaluated; the methods turn the former into [`Error::NonFiniteLoss`].
+pub trait Objective<F: Scalar> {
+    /// Names and places of the parameters.
+    fn params(&self) -> &ParamMap;
+
+    /// The loss at `x`.
+    ///
+    /// # Errors
+    /// [`Error::Length`], or what the model refuses.
+    fn value(&mut self, x: &[F]) -> Result<F, Error>;
+
+    /// The loss at `x`; writes its gradient over `g`.
+    ///
+    /// # Errors
+    /// As [`value`](Self::value). `g` is then undefined.
+    fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error>;
+}
+
+/// An objective that knows the diagonal of its Hessian, or a non-negative approximation that it
+/// names. Needed by diagonal Newton and vSGD.
+pub trait HessianDiag<F: Scalar>: Objective<F> {
+    /// Writes the diagonal at `x` over `h`.
+    ///
+    /// # Errors
+    /// As [`Objective::value`].
+    fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error>;
+}
+
+/// An objective that multiplies vectors by its Hessian. Needed by ESGD and Newton-CG.
+pub trait HessianProduct<F: Scalar>: Objective<F> {
+    /// Writes H(x)·v over `out`.
+    ///
+    /// # Errors
+    /// As [`Objective::value`].
+    fn hessian_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error>;
+}
+
+/// An objective that multiplies vectors by its Gauss–Newton matrix JᵀH_L J, which is positive
+/// semidefinite where the loss is convex in the model's output. Needed by Hessian-free.
+pub trait GaussNewton<F: Scalar>: Objective<F> {
+    /// Writes G(x)·v over `out`.
+    ///
+    /// # Errors
+    /// As [`Objective::value`].
+    fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error>;
+}
+
+/// An objective made of dense layers a = W·h + b that shows what its last gradient was made of.
+/// Needed by K-FAC and by PRONG as a preconditioner.
+pub trait Layered<F: Scalar>: Objective<F> {
+    /// Number of dense layers.
+    fn layers(&self) -> usize;
+
+    /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
+    /// `None` before the first call or beyond the last layer.
+    fn layer(&self, index: usize) -> Option<Layer<'_, F>>;
+}
+
+/// Inputs and output deltas of one dense layer over the last minibatch.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Layer<'a, F> {
+    /// Position of W, of shape (fan_out, fan_in), in [`ParamMap::segments`].
+    pub weight: usize,
+    /// Position of b, of shape (fan_out), if the layer has one.
+    pub bias: Option<usize>,
+    /// h, of shape (batch, fan_in), after dropout.
+    pub input: ArrayView2<'a, F>,
+    /// ∂loss/∂a, of shape (batch, fan_out), where the loss is the mean over the batch: so that
+    /// the gradient of W, but for weight decay, is deltaᵀ·input.
+    pub delta: ArrayView2<'a, F>,
+}
+
+impl<'a, F> Layer<'a, F> {
+    /// A layer, for models that implement [`Layered`].
+    pub fn new(
+        weight: usize,
+        bias: Option<usize>,
+        input: ArrayView2<'a, F>,
+        delta: ArrayView2<'a, F>,
+    ) -> Self {
+        Self {
+            weight,
+            bias,
+            input,
+            delta,
+        }
+    }
+}
+
+/// Counts the evaluations of the objective that it wraps: the honest price of a method.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Counted<O> {
+    /// The objective itself.
+    pub inner: O,
+    /// Calls of [`Objective::value`].
+    pub values: u64,
+    /// Calls of [`Objective::grad`].
+    pub gradients: u64,
+    /// Calls for a Hessian's diagonal.
+    pub diagonals: u64,
+    /// Hessian– and Gauss–Newton–vector products.
+    pub products: u64,
+}
+
+impl<O> Counted<O> {
+    /// Starts counting at zero.
+    pub fn new(inner: O) -> Self {
+        Self {
+            inner,
+            values: 0,
+            gradients: 0,
+            diagonals: 0,
+            products: 0,
+        }
+    }
+}
+
+impl<F: Scalar, O: Objective<F>> Objective<F> for Counted<O> {
+    fn params(&self) -> &ParamMap {
+        self.inner.params()
+    }
+
+    fn value(&mut self, x: &[F]) -> Result<F, Error> {
+        self.values += 1;
+        self.inner.value(x)
+    }
+
+    fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
+        self.gradients += 1;
+        self.inner.grad(x, g)
+    }
+}
+
+impl<F: Scalar, O: HessianDiag<F>> HessianDiag<F> for Counted<O> {
+    fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error> {
+        self.diagonals += 1;
+        self.inner.hessian_diag(x, h)
+    }
+}
+
+impl<F: Scalar, O: HessianProduct<F>> HessianProduct<F> for Counted<O> {
+    fn hessian_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        self.products += 1;
+        self.inner.hessian_product(x, v, out)
+    }
+}
+
+impl<F: Scalar, O: GaussNewton<F>> GaussNewton<F> for Counted<O> {
+    fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        self.products += 1;
+        self.inner.gauss_newton_product(x, v, out)
+    }
+}
+
+impl<F: Scalar, O: Layered<F>> Layered<F> for Counted<O> {
+    fn layers(&self) -> usize {
+        self.inner.layers()
+    }
+
+    fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
+        self.inner.layer(index)
+    }
+}
