@@ -1,1 +1,84 @@
-fn main() {}
+//! `cargo xtask`: the set-up, the checks and the main job, by calling `cargo` and `opt-bench`.
+//!
+//! It only orchestrates, and depends on nothing but std: it must build in a second on a machine
+//! where OpenBLAS is still missing.
+
+mod bench;
+mod setup;
+mod test;
+
+use std::{
+    env,
+    io::{self, Write},
+    process::{Command, ExitCode},
+};
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND [ARGS…]
+
+  setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
+  bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
+                   [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--out DIR]
+  trace ARGS…    one trajectory on a test function, as CSV on standard output
+                   --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
+  test           formatting, lints, tests, docs, and each library crate alone
+
+`bench`, `trace` and `test` call `setup` first. `bench --help` and `trace --help` say more.
+";
+
+/// The workspace root.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn main() -> ExitCode {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let (command, args) = match args.split_first() {
+        Some((command, args)) => (command.to_string_lossy(), args),
+        None => ("--help".into(), &[][..]),
+    };
+    let asks_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    let outcome = match &*command {
+        "bench" | "trace" => bench::run(&command, args),
+        "--help" | "-h" | "help" => help(),
+        "setup" | "test" if asks_help => help(),
+        "setup" | "test" if !args.is_empty() => {
+            return usage(&format!("`{command}` takes no arguments"));
+        }
+        "setup" => setup::ensure().map(|()| eprintln!("xtask: OpenBLAS found")),
+        "test" => test::run(),
+        _ => {
+            return usage(&format!(
+                "unknown command `{command}`; there are setup, bench, trace and test"
+            ));
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> Result<(), String> {
+    // In one write: a reader like `head` that has enough is no error.
+    io::stdout()
+        .write_all(HELP.as_bytes())
+        .map_err(|error| format!("cannot print: {error}"))
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("xtask: {message}");
+    ExitCode::from(2)
+}
+
+/// The cargo that runs us, with one OpenBLAS thread unless the user says otherwise: the crates
+/// split their matrix products over rayon's threads, and a pool of OpenBLAS's own under each of
+/// them would oversubscribe the cores.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if env::var_os("OPENBLAS_NUM_THREADS").is_none() {
+        cargo.env("OPENBLAS_NUM_THREADS", "1");
+    }
+    cargo
+}
