@@ -1,0 +1,142 @@
+use std::io;
+
+/// What can go wrong. Every message says what was expected and what was found instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system, or the caller's reader, refused to read.
+    #[error("{file}: cannot read: {source}")]
+    Io {
+        /// The file, as the caller named it.
+        file: String,
+        /// The cause.
+        source: io::Error,
+    },
+
+    /// The file starts as gzip does, and cannot be unpacked to its end.
+    #[error("{file}: expected an intact gzip stream, found damage ({source}); get the file anew")]
+    Gzip {
+        /// The file, as the caller named it.
+        file: String,
+        /// The decoder's complaint.
+        source: io::Error,
+    },
+
+    /// The file is not what it should be as a whole.
+    #[error("{file}: expected {expected}, found {found}")]
+    Format {
+        /// The file, as the caller named it.
+        file: String,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+
+    /// An idx file holds something other than unsigned bytes.
+    #[error("{file}: expected idx type 0x08 (unsigned byte), found type 0x{code:02x}")]
+    IdxType {
+        /// The file, as the caller named it.
+        file: String,
+        /// The third byte of the file.
+        code: u8,
+    },
+
+    /// A field of a csv file cannot be used. Lines and columns count from 1.
+    #[error("{file}, line {line}, column {column}: expected {expected}, found {found}")]
+    Field {
+        /// The file, as the caller named it.
+        file: String,
+        /// Line of the file, a header and blank lines included.
+        line: u64,
+        /// Field of the line.
+        column: usize,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+
+    /// A file of a data set is not in its folder.
+    #[error("{dir}: expected {file} or {file}.gz, found neither")]
+    Missing {
+        /// The folder.
+        dir: String,
+        /// The file's name without `.gz`.
+        file: String,
+    },
+
+    /// A file is not the one that was published.
+    #[error("{file}: expected SHA-256 {expected} (uncompressed), found {found}; get the file anew")]
+    Checksum {
+        /// The file.
+        file: String,
+        /// Sum of the published file.
+        expected: String,
+        /// Sum of this file.
+        found: String,
+    },
+
+    /// Two sizes that must agree do not.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// What was counted.
+        what: &'static str,
+        /// The count that was needed.
+        expected: usize,
+        /// The count that was given.
+        found: usize,
+    },
+
+    /// A row was asked for that does not exist.
+    #[error("expected row indices below {rows}, found {row}")]
+    Row {
+        /// The index.
+        row: usize,
+        /// How many rows there are.
+        rows: usize,
+    },
+
+    /// A value that has to be finite is NaN or infinite. Indices count from 0.
+    #[error("expected finite inputs, found {value} in sample {sample}, feature {feature}")]
+    NonFinite {
+        /// Row of the inputs.
+        sample: usize,
+        /// Column of the inputs.
+        feature: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// There is nothing to work on.
+    #[error("expected at least one sample, found none in {what}")]
+    Empty {
+        /// The data set, or what was to be done with it.
+        what: String,
+    },
+
+    /// A validation set would leave nothing to train on.
+    #[error("expected a validation set of less than all {samples} samples, found {validation}")]
+    Split {
+        /// Size of the validation set.
+        validation: usize,
+        /// Size of the whole set.
+        samples: usize,
+    },
+
+    /// The batch size is 0 or exceeds the data set.
+    #[error("expected a batch size from 1 to the {samples} samples of the data set, found {batch}")]
+    Batch {
+        /// The batch size.
+        batch: usize,
+        /// Size of the data set.
+        samples: usize,
+    },
+
+    /// The order of an epoch does not fit in memory.
+    #[error("expected a data set whose row indices fit in memory, found {samples} samples")]
+    Memory {
+        /// Size of the data set.
+        samples: usize,
+    },
+}
