@@ -1,0 +1,68 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// AdaGrad (Duchi, Hazan & Singer 2011), diagonal form.
+///
+/// ```text
+/// r ← r + g²
+/// θ ← θ − αg/(√r + ε)
+/// ```
+///
+/// r starts at `initial_accumulator`. For a constant gradient the steps are α/√t.
+///
+/// The slide accumulates θ² instead of the squared gradient, and has no ε. Differs from optax and
+/// Keras, which put ε inside the root and start r at 0.1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdaGrad {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// r₀, in units of g².
+    pub initial_accumulator: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for AdaGrad {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            eps: 1e-10,
+            initial_accumulator: 0.0,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for AdaGrad {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit(
+            "initial_accumulator",
+            &mut self.initial_accumulator,
+            Bound::NonNegative,
+        );
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for AdaGrad {
+    fn slots(&self) -> [Slot; 1] {
+        [Slot {
+            name: "r",
+            init: self.initial_accumulator,
+        }]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+        let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
+        each(x, g, slots, |x, g, [r]| {
+            let g = g + decay * x;
+            let r = r + g * g;
+            (x - lr * ratio(g, r.sqrt() + eps), [r])
+        });
+    }
+}

@@ -1,0 +1,74 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// Adam (Kingma & Ba 2015).
+///
+/// ```text
+/// m ← β₁m + (1 − β₁)g
+/// s ← β₂s + (1 − β₂)g²
+/// m̂ = m/(1 − β₁ᵗ), ŝ = s/(1 − β₂ᵗ), t from 1
+/// θ ← θ − αm̂/(√ŝ + ε)
+/// ```
+///
+/// For a constant gradient every step is α. The paper calls |step| ≤ 3.16α a bound; it is not: the
+/// least upper bound is 7.27α at the defaults.
+///
+/// The slide prints 1 − (1 − γ)ᵗ, which is right only where γ means 1 − β, and no ε. Differs from
+/// Keras, which folds the corrections into α and so has an ε larger by 1/√(1 − β₂ᵗ).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adam {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// β₁, of the first moment.
+    pub beta1: f64,
+    /// β₂, of the second moment.
+    pub beta2: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self {
+            lr: 0.001,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Adam {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("beta1", &mut self.beta1, Bound::Unit);
+        visit("beta2", &mut self.beta2, Bound::Unit);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for Adam {
+    fn slots(&self) -> [Slot; 2] {
+        [Slot::zero("m"), Slot::zero("s")]
+    }
+
+    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
+        let (b2, fresh2) = (F::of(self.beta2), F::of(1.0 - self.beta2));
+        let t = t as f64;
+        let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
+        let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
+        let (eps, decay) = (F::of(self.eps), F::of(self.weight_decay));
+        each(x, g, slots, |x, g, [m, s]| {
+            let g = g + decay * x;
+            let m = b1 * m + fresh1 * g;
+            let s = b2 * s + fresh2 * g * g;
+            (x - step * ratio(m, (s * s_scale).sqrt() + eps), [m, s])
+        });
+    }
+}

@@ -1,0 +1,70 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// AdaMax (Kingma & Ba 2015, section 7.1): Adam by the infinity norm.
+///
+/// ```text
+/// m ← β₁m + (1 − β₁)g
+/// u ← max(β₂u, |g|)
+/// θ ← θ − α/(1 − β₁ᵗ)·m/(u + ε)
+/// ```
+///
+/// u needs no bias correction. The paper has no ε, which is the default here, and leaves 0/0 open: a
+/// parameter that has never had a gradient stays. The paper's |step| ≤ α is 1.0091α at the defaults.
+///
+/// The slide prints 1 − (1 − γ)ᵗ. Differs from PyTorch and optax, whose ε is inside the maximum,
+/// max(β₂u, |g| + ε); with ε = 0 they are the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdaMax {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// β₁, of the first moment.
+    pub beta1: f64,
+    /// β₂, of the second moment.
+    pub beta2: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for AdaMax {
+    fn default() -> Self {
+        Self {
+            lr: 0.002,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 0.0,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for AdaMax {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("beta1", &mut self.beta1, Bound::Unit);
+        visit("beta2", &mut self.beta2, Bound::Unit);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for AdaMax {
+    fn slots(&self) -> [Slot; 2] {
+        [Slot::zero("m"), Slot::zero("u")]
+    }
+
+    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
+        let (b2, eps, decay) = (F::of(self.beta2), F::of(self.eps), F::of(self.weight_decay));
+        let step = F::of(self.lr / (1.0 - self.beta1.powf(t as f64)));
+        each(x, g, slots, |x, g, [m, u]| {
+            let g = g + decay * x;
+            let m = b1 * m + fresh1 * g;
+            let u = (b2 * u).max(g.abs());
+            (x - step * ratio(m, u + eps), [m, u])
+        });
+    }
+}

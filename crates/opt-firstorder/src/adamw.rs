@@ -1,0 +1,69 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+///
+/// m, s, m̂ and ŝ as in [`Adam`](crate::Adam), of the gradient without decay
+///
+/// ```text
+/// θ ← θ − α(m̂/(√ŝ + ε) + λθ)
+/// ```
+///
+/// The paper scales λ by its schedule alone, not by α; this is PyTorch's and optax's form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdamW {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// β₁, of the first moment.
+    pub beta1: f64,
+    /// β₂, of the second moment.
+    pub beta2: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// λ, decoupled: not part of the gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self {
+            lr: 0.001,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        }
+    }
+}
+
+impl Hyper for AdamW {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("beta1", &mut self.beta1, Bound::Unit);
+        visit("beta2", &mut self.beta2, Bound::Unit);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for AdamW {
+    fn slots(&self) -> [Slot; 2] {
+        [Slot::zero("m"), Slot::zero("s")]
+    }
+
+    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
+        let (b2, fresh2) = (F::of(self.beta2), F::of(1.0 - self.beta2));
+        let t = t as f64;
+        let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
+        let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
+        let (eps, shrink) = (F::of(self.eps), F::of(self.lr * self.weight_decay));
+        each(x, g, slots, |x, g, [m, s]| {
+            let m = b1 * m + fresh1 * g;
+            let s = b2 * s + fresh2 * g * g;
+            let step = step * ratio(m, (s * s_scale).sqrt() + eps);
+            (x - shrink * x - step, [m, s])
+        });
+    }
+}

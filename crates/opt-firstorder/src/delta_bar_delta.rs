@@ -1,0 +1,83 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::sign;
+
+/// Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, which grows by addition while
+/// the gradient agrees with its own recent average, and shrinks by a factor when it does not.
+///
+/// ```text
+/// ε ← ε + κ if δ̄g > 0; ε(1 − φ) if δ̄g < 0; ε otherwise
+/// δ̄ ← (1 − ϑ)g + ϑδ̄
+/// θ ← θ − εg
+/// ```
+///
+/// g is compared with the average before it is part of it. ε starts at `lr`, which has no effect
+/// afterwards. The defaults are Jacobs' for XOR; they are large for most networks. [`Gains`] is
+/// Hinton's form, which the deck words.
+///
+/// [`Gains`]: crate::Gains
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeltaBarDelta {
+    /// ε₀, the rate that every parameter starts with.
+    pub lr: f64,
+    /// κ, in units of ε.
+    pub kappa: f64,
+    /// φ.
+    pub phi: f64,
+    /// ϑ.
+    pub theta: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for DeltaBarDelta {
+    fn default() -> Self {
+        Self {
+            lr: 0.8,
+            kappa: 0.035,
+            phi: 0.333,
+            theta: 0.7,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for DeltaBarDelta {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("kappa", &mut self.kappa, Bound::NonNegative);
+        visit("phi", &mut self.phi, Bound::Unit);
+        visit("theta", &mut self.theta, Bound::Unit);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for DeltaBarDelta {
+    fn slots(&self) -> [Slot; 2] {
+        [
+            Slot {
+                name: "rate",
+                init: self.lr,
+            },
+            Slot::zero("trace"),
+        ]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (kappa, keep) = (F::of(self.kappa), F::of(1.0 - self.phi));
+        let (theta, fresh) = (F::of(self.theta), F::of(1.0 - self.theta));
+        let decay = F::of(self.weight_decay);
+        each(x, g, slots, |x, g, [rate, trace]| {
+            let g = g + decay * x;
+            let agreement = sign(trace) * sign(g);
+            let rate = if agreement > F::zero() {
+                rate + kappa
+            } else if agreement < F::zero() {
+                rate * keep
+            } else {
+                rate
+            };
+            (x - rate * g, [rate, fresh * g + theta * trace])
+        });
+    }
+}

@@ -1,0 +1,102 @@
+use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::sign;
+
+/// Adaptive gains (Hinton, Coursera lecture 6, 2012): momentum with a gain for every parameter that
+/// grows by addition while gradient and velocity agree. The deck's wording of delta-bar-delta.
+///
+/// ```text
+/// γ ← min(γ + up, max) if gv > 0; max(γ·down, min) if gv < 0; γ otherwise
+/// v ← μv + αγg
+/// θ ← θ − v
+/// ```
+///
+/// γ starts at 1. As θ moves by −v, agreement means gv > 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gains {
+    /// α.
+    pub lr: f64,
+    /// μ.
+    pub momentum: f64,
+    /// Added to the gain on agreement.
+    pub up: f64,
+    /// Multiplies the gain on disagreement.
+    pub down: f64,
+    /// Least gain.
+    pub gain_min: f64,
+    /// Greatest gain.
+    pub gain_max: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Gains {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            momentum: 0.9,
+            up: 0.05,
+            down: 0.95,
+            gain_min: 0.1,
+            gain_max: 10.0,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Gains {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("momentum", &mut self.momentum, Bound::Unit);
+        visit("up", &mut self.up, Bound::NonNegative);
+        visit("down", &mut self.down, Bound::Shrink);
+        visit("gain_min", &mut self.gain_min, Bound::Positive);
+        visit("gain_max", &mut self.gain_max, Bound::Positive);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+
+    fn conflicts(&self) -> Result<(), Error> {
+        if self.gain_min <= self.gain_max {
+            return Ok(());
+        }
+        let (min, max) = (self.gain_min, self.gain_max);
+        Err(Error::HyperConflict(format!(
+            "gain_min = {min} is above gain_max = {max}"
+        )))
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for Gains {
+    fn slots(&self) -> [Slot; 2] {
+        [
+            Slot {
+                name: "gain",
+                init: 1.0,
+            },
+            Slot::zero("v"),
+        ]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (lr, mu, decay) = (
+            F::of(self.lr),
+            F::of(self.momentum),
+            F::of(self.weight_decay),
+        );
+        let (up, down) = (F::of(self.up), F::of(self.down));
+        let (min, max) = (F::of(self.gain_min), F::of(self.gain_max));
+        each(x, g, slots, |x, g, [gain, v]| {
+            let g = g + decay * x;
+            let agreement = sign(g) * sign(v);
+            let gain = if agreement > F::zero() {
+                (gain + up).min(max)
+            } else if agreement < F::zero() {
+                (gain * down).max(min)
+            } else {
+                gain
+            };
+            let v = mu * v + lr * gain * g;
+            (x - v, [gain, v])
+        });
+    }
+}

@@ -1,0 +1,49 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::sign;
+
+/// The Manhattan rule: a fixed step against the sign of the gradient; [`RpropMinus`] with grow =
+/// shrink = 1.
+///
+/// ```text
+/// θ ← θ − Δ₀·sign(g), with sign(0) = 0
+/// ```
+///
+/// It is the one rule for which the deck's "nine small steps one way, one step back" adds up to
+/// 8δ; with Rprop's factors the sum is more than twice that.
+///
+/// [`RpropMinus`]: crate::RpropMinus
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manhattan {
+    /// Δ₀, in units of θ.
+    pub step0: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Manhattan {
+    fn default() -> Self {
+        Self {
+            step0: 0.1,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Manhattan {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("step0", &mut self.step0, Bound::Positive);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 0> for Manhattan {
+    fn slots(&self) -> [Slot; 0] {
+        []
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
+        let (step, decay) = (F::of(self.step0), F::of(self.weight_decay));
+        each(x, g, slots, |x, g, []| (x - step * sign(g + decay * x), []));
+    }
+}

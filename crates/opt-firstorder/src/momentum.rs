@@ -1,0 +1,59 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+/// Momentum, the heavy ball (Polyak 1964), in the deck's form.
+///
+/// ```text
+/// v ← μv + αg
+/// θ ← θ − v
+/// ```
+///
+/// For a constant gradient the velocity after t steps is (1 − μᵗ)/(1 − μ)·αg; the deck's gain of
+/// 1/(1 − μ) is the limit.
+///
+/// Differs from PyTorch, which keeps α outside (b ← μb + g, θ ← θ − αb): equal for constant α,
+/// different under a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Momentum {
+    /// α.
+    pub lr: f64,
+    /// μ.
+    pub momentum: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Momentum {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            momentum: 0.9,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Momentum {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("momentum", &mut self.momentum, Bound::Unit);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for Momentum {
+    fn slots(&self) -> [Slot; 1] {
+        [Slot::zero("v")]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+        let (lr, mu, decay) = (
+            F::of(self.lr),
+            F::of(self.momentum),
+            F::of(self.weight_decay),
+        );
+        each(x, g, slots, |x, g, [v]| {
+            let v = mu * v + lr * (g + decay * x);
+            (x - v, [v])
+        });
+    }
+}

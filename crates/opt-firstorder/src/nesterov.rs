@@ -1,0 +1,58 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+/// Nesterov's accelerated gradient in the stored-point form (Sutskever, Martens, Dahl & Hinton
+/// 2013, as PyTorch writes it), for gradients that are taken at the stored parameters.
+///
+/// ```text
+/// b ← μb + g
+/// θ ← θ − α(g + μb)
+/// ```
+///
+/// With constant α the stored θ is the point that [`LookAhead`](crate::LookAhead) takes its
+/// gradient at: θ here equals θ − μv there. The slide's v = αf′(θ − μv) drops the term μv.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nesterov {
+    /// α.
+    pub lr: f64,
+    /// μ.
+    pub momentum: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Nesterov {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            momentum: 0.9,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Nesterov {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("momentum", &mut self.momentum, Bound::Unit);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for Nesterov {
+    fn slots(&self) -> [Slot; 1] {
+        [Slot::zero("b")]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+        let (lr, mu, decay) = (
+            F::of(self.lr),
+            F::of(self.momentum),
+            F::of(self.weight_decay),
+        );
+        each(x, g, slots, |x, g, [b]| {
+            let g = g + decay * x;
+            let b = mu * b + g;
+            (x - lr * (g + mu * b), [b])
+        });
+    }
+}

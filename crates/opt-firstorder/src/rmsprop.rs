@@ -1,0 +1,62 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// RMSProp (Tieleman & Hinton, Coursera lecture 6, 2012).
+///
+/// ```text
+/// r ← γr + (1 − γ)g²
+/// θ ← θ − αg/(√r + ε)
+/// ```
+///
+/// r starts at 0, and so the first step is α/√(1 − γ): 3.2α at γ = 0.9.
+///
+/// The slide has no ε. γ is PyTorch's `alpha`, which defaults to 0.99 there; Keras puts ε inside the
+/// root. "RMSProp = Rprop + SGD" on the slide means an Rprop for minibatches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RmsProp {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// γ.
+    pub gamma: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        Self {
+            lr: 0.001,
+            gamma: 0.9,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for RmsProp {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("gamma", &mut self.gamma, Bound::Unit);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for RmsProp {
+    fn slots(&self) -> [Slot; 1] {
+        [Slot::zero("r")]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+        let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
+        let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
+        each(x, g, slots, |x, g, [r]| {
+            let g = g + decay * x;
+            let r = gamma * r + fresh * g * g;
+            (x - lr * ratio(g, r.sqrt() + eps), [r])
+        });
+    }
+}

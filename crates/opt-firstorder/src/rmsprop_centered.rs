@@ -1,0 +1,65 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+use crate::ratio;
+
+/// RMSProp by the gradient's variance (Graves 2013).
+///
+/// ```text
+/// r ← γr + (1 − γ)g²
+/// ḡ ← γḡ + (1 − γ)g
+/// θ ← θ − αg/(√(r − ḡ²) + ε)
+/// ```
+///
+/// Rounding can make the variance negative: it is clamped at 0.
+///
+/// Differs from the paper, which has ε inside the root and momentum on top; as in PyTorch, ε is
+/// outside, where γ is `alpha`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RmsPropCentered {
+    /// α, in units of θ.
+    pub lr: f64,
+    /// γ.
+    pub gamma: f64,
+    /// ε, in units of g.
+    pub eps: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for RmsPropCentered {
+    fn default() -> Self {
+        Self {
+            lr: 0.001,
+            gamma: 0.9,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for RmsPropCentered {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("gamma", &mut self.gamma, Bound::Unit);
+        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 2> for RmsPropCentered {
+    fn slots(&self) -> [Slot; 2] {
+        [Slot::zero("r"), Slot::zero("mean")]
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+        let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
+        let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
+        each(x, g, slots, |x, g, [r, mean]| {
+            let g = g + decay * x;
+            let r = gamma * r + fresh * g * g;
+            let mean = gamma * mean + fresh * g;
+            let variance = (r - mean * mean).max(F::zero());
+            (x - lr * ratio(g, variance.sqrt() + eps), [r, mean])
+        });
+    }
+}

@@ -1,0 +1,43 @@
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+
+/// Stochastic gradient descent (Robbins & Monro 1951).
+///
+/// ```text
+/// θ ← θ − αg
+/// ```
+///
+/// The deck's slide prints the full gradient f′(θ); on a minibatch it is an estimate of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd {
+    /// α, in units of θ²/loss.
+    pub lr: f64,
+    /// λ of coupled L2.
+    pub weight_decay: f64,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl Hyper for Sgd {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("lr", &mut self.lr, Bound::Positive);
+        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 0> for Sgd {
+    fn slots(&self) -> [Slot; 0] {
+        []
+    }
+
+    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
+        let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
+        each(x, g, slots, |x, g, []| (x - lr * (g + decay * x), []));
+    }
+}
