@@ -1,0 +1,205 @@
+use opt_core::{Error, HessianDiag, HessianProduct, Objective, ParamMap, Scalar};
+
+/// A function of two variables with its derivatives and what is known of it. It computes in
+/// double precision whatever the type of the parameters.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plane {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// f.
+    pub value: fn([f64; 2]) -> f64,
+    /// f′.
+    pub gradient: fn([f64; 2]) -> [f64; 2],
+    /// f″, row by row.
+    pub hessian: fn([f64; 2]) -> [[f64; 2]; 2],
+    /// Where trajectories start.
+    pub start: [f64; 2],
+    /// The only minimum, if there is one.
+    pub minimum: Option<[f64; 2]>,
+    /// The window that a plot shows: (from, to) of both axes.
+    pub window: [(f64, f64); 2],
+    params: ParamMap,
+}
+
+/// The problems of the deck's visualization slides, and Rosenbrock's.
+///
+/// The formulas of the slides' valley and saddle, and all their starting points, are not
+/// published: these are our own.
+///
+/// # Errors
+/// None in practice: that of making a map of two parameters.
+pub fn planes() -> Result<Vec<Plane>, Error> {
+    let params = ParamMap::flat(2)?;
+    Ok(vec![
+        Plane {
+            name: "rosenbrock",
+            value: |[x, y]| (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2),
+            gradient: |[x, y]| {
+                let r = y - x * x;
+                [-2.0 * (1.0 - x) - 400.0 * x * r, 200.0 * r]
+            },
+            hessian: |[x, y]| {
+                let cross = -400.0 * x;
+                [[2.0 - 400.0 * (y - 3.0 * x * x), cross], [cross, 200.0]]
+            },
+            start: [-1.2, 1.0],
+            minimum: Some([1.0, 1.0]),
+            window: [(-2.0, 2.0), (-1.0, 3.0)],
+            params: params.clone(),
+        },
+        Plane {
+            name: "beale",
+            value: |p| beale(p).iter().map(|[r, ..]| r * r).sum(),
+            gradient: |p| {
+                let mut g = [0.0; 2];
+                for [r, dx, dy, ..] in beale(p) {
+                    g[0] += 2.0 * r * dx;
+                    g[1] += 2.0 * r * dy;
+                }
+                g
+            },
+            hessian: |p| {
+                let mut h = [[0.0; 2]; 2];
+                for [r, dx, dy, dxy, dyy] in beale(p) {
+                    h[0][0] += 2.0 * dx * dx;
+                    h[0][1] += 2.0 * (dx * dy + r * dxy);
+                    h[1][1] += 2.0 * (dy * dy + r * dyy);
+                }
+                h[1][0] = h[0][1];
+                h
+            },
+            start: [1.0, 1.5],
+            minimum: Some([3.0, 0.5]),
+            window: [(-1.0, 4.5), (-2.0, 2.5)],
+            params: params.clone(),
+        },
+        Plane {
+            name: "valley",
+            value: |[x, y]| 0.5 * x * x + 50.0 * y * y,
+            gradient: |[x, y]| [x, 100.0 * y],
+            hessian: |_| [[1.0, 0.0], [0.0, 100.0]],
+            start: [-2.0, 0.5],
+            minimum: Some([0.0, 0.0]),
+            window: [(-2.5, 1.5), (-1.0, 1.0)],
+            params: params.clone(),
+        },
+        Plane {
+            name: "saddle",
+            value: |[x, y]| x * x - y * y,
+            gradient: |[x, y]| [2.0 * x, -2.0 * y],
+            hessian: |_| [[2.0, 0.0], [0.0, -2.0]],
+            start: [-1.0, 1e-3],
+            minimum: None,
+            window: [(-1.25, 1.25), (-1.25, 1.25)],
+            params,
+        },
+    ])
+}
+
+/// The residuals c − x(1 − yⁿ) for n = 1, 2, 3, each with ∂x, ∂y, ∂x∂y and ∂y².
+fn beale([x, y]: [f64; 2]) -> [[f64; 5]; 3] {
+    [(1, 1.5), (2, 2.25), (3, 2.625)].map(|(n, c)| {
+        let k = f64::from(n);
+        let power = |p: i32| if p < 0 { 0.0 } else { y.powi(p) };
+        let slope = k * power(n - 1);
+        let bend = x * k * (k - 1.0) * power(n - 2);
+        [
+            c - x * (1.0 - power(n)),
+            power(n) - 1.0,
+            x * slope,
+            slope,
+            bend,
+        ]
+    })
+}
+
+impl Plane {
+    fn at<F: Scalar>(&self, x: &[F]) -> Result<[f64; 2], Error> {
+        self.params.check_len("x", x.len())?;
+        Ok([x[0].f64(), x[1].f64()])
+    }
+}
+
+impl<F: Scalar> Objective<F> for Plane {
+    fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    fn value(&mut self, x: &[F]) -> Result<F, Error> {
+        Ok(F::of((self.value)(self.at(x)?)))
+    }
+
+    fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
+        let at = self.at(x)?;
+        self.params.check_len("gradient", g.len())?;
+        g.copy_from_slice(&(self.gradient)(at).map(F::of));
+        Ok(F::of((self.value)(at)))
+    }
+}
+
+impl<F: Scalar> HessianDiag<F> for Plane {
+    fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error> {
+        let [[xx, _], [_, yy]] = (self.hessian)(self.at(x)?);
+        self.params.check_len("diagonal", h.len())?;
+        h.copy_from_slice(&[F::of(xx), F::of(yy)]);
+        Ok(())
+    }
+}
+
+impl<F: Scalar> HessianProduct<F> for Plane {
+    fn hessian_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        let hessian = (self.hessian)(self.at(x)?);
+        let [a, b] = self.at(v)?;
+        self.params.check_len("product", out.len())?;
+        out.copy_from_slice(&hessian.map(|[p, q]| F::of(p * a + q * b)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opt_core::check_gradient;
+
+    #[test]
+    fn derivatives_agree_with_central_differences() {
+        for mut plane in planes().unwrap() {
+            for x in [plane.start, [0.3, -0.7], [-1.1, 0.4]] {
+                let check = check_gradient(&mut plane, &x, 1e-5).unwrap();
+                assert!(check.error < 1e-8, "{}: {check:?}", plane.name);
+                let hessian = (plane.hessian)(x);
+                for axis in 0..2 {
+                    let (mut hi, mut lo) = (x, x);
+                    hi[axis] += 1e-5;
+                    lo[axis] -= 1e-5;
+                    let (hi, lo) = ((plane.gradient)(hi), (plane.gradient)(lo));
+                    for row in 0..2 {
+                        let numeric = (hi[row] - lo[row]) / 2e-5;
+                        let error = (numeric - hessian[row][axis]).abs();
+                        let scale = numeric.abs().max(1.0);
+                        assert!(error < 1e-7 * scale, "{} {x:?} {row} {axis}", plane.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn published_minima() {
+        for plane in planes().unwrap() {
+            if let Some(at) = plane.minimum {
+                assert_eq!((plane.value)(at), 0.0, "{}", plane.name);
+                assert_eq!(
+                    (plane.gradient)(at).map(f64::abs),
+                    [0.0; 2],
+                    "{}",
+                    plane.name
+                );
+            }
+        }
+        // Beale's value at the origin: 1.5² + 2.25² + 2.625².
+        let beale = planes().unwrap().into_iter().find(|p| p.name == "beale");
+        assert_eq!((beale.unwrap().value)([0.0, 0.0]), 14.203125);
+    }
+}

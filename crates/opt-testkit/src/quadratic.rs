@@ -1,0 +1,97 @@
+use opt_core::{Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, Scalar, dot};
+
+/// f(x) = ½ Σ aᵢ(xᵢ − cᵢ)²: every answer is known in closed form.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Quadratic<F> {
+    /// a, the eigenvalues of the Hessian.
+    pub curvature: Vec<F>,
+    /// c.
+    pub minimum: Vec<F>,
+    /// What goes wrong in the next evaluations.
+    pub fault: Option<Fault>,
+    params: ParamMap,
+}
+
+/// What a [`Quadratic`] does wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The loss is NaN.
+    Loss,
+    /// This element of the gradient is NaN.
+    Gradient(usize),
+    /// It returns an error.
+    Refusal,
+}
+
+impl<F: Scalar> Quadratic<F> {
+    /// A quadratic over these parameters; element `i` of both vectors is given by a function.
+    pub fn new(
+        params: ParamMap,
+        curvature: impl Fn(usize) -> f64,
+        minimum: impl Fn(usize) -> f64,
+    ) -> Self {
+        Self {
+            curvature: (0..params.len()).map(|i| F::of(curvature(i))).collect(),
+            minimum: (0..params.len()).map(|i| F::of(minimum(i))).collect(),
+            fault: None,
+            params,
+        }
+    }
+
+    fn scale_by_curvature(&self, v: &[F], out: &mut [F]) -> Result<(), Error> {
+        self.params.check_len("vector", v.len())?;
+        self.params.check_len("product", out.len())?;
+        for ((out, &v), &a) in out.iter_mut().zip(v).zip(&self.curvature) {
+            *out = a * v;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Scalar> Objective<F> for Quadratic<F> {
+    fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    fn value(&mut self, x: &[F]) -> Result<F, Error> {
+        let mut g = vec![F::zero(); x.len()];
+        self.grad(x, &mut g)
+    }
+
+    fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
+        self.params.check_len("x", x.len())?;
+        self.params.check_len("gradient", g.len())?;
+        if self.fault == Some(Fault::Refusal) {
+            return Err(Error::objective("refused on purpose"));
+        }
+        let offset: Vec<F> = x.iter().zip(&self.minimum).map(|(&x, &c)| x - c).collect();
+        self.scale_by_curvature(&offset, g)?;
+        let value = F::of(0.5 * dot(&offset, g));
+        match self.fault {
+            Some(Fault::Gradient(index)) => g[index] = F::nan(),
+            Some(Fault::Loss) => return Ok(F::nan()),
+            _ => {}
+        }
+        Ok(value)
+    }
+}
+
+impl<F: Scalar> HessianDiag<F> for Quadratic<F> {
+    fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error> {
+        let ones = vec![F::one(); x.len()];
+        self.scale_by_curvature(&ones, h)
+    }
+}
+
+impl<F: Scalar> HessianProduct<F> for Quadratic<F> {
+    fn hessian_product(&mut self, _x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        self.scale_by_curvature(v, out)
+    }
+}
+
+impl<F: Scalar> GaussNewton<F> for Quadratic<F> {
+    fn gauss_newton_product(&mut self, _x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        self.scale_by_curvature(v, out)
+    }
+}
