@@ -37,6 +37,7 @@ fn the_same_table_in_many_spellings() {
     for text in [
         "1,-2.5,0\n3e-1,4,2",
         "1,-2.5,0\r\n3e-1,4,2\r\n",
+        "1,-2.5,0\r3e-1,4,2\r",
         "\n1 , -2.50,\t0\n\n  \n+.3,4.,2\n\n",
         "\u{feff}1,-2.5,0\n3e-1,4,2\n",
         "\"1\",\"-2.5\",\"0\"\n\"0.3\",\" 4 \",\"2\"\n",
@@ -174,11 +175,31 @@ fn a_table_without_rows_is_an_error() {
 }
 
 #[test]
-fn a_file_without_line_breaks_is_not_read_to_its_end() {
-    let endless = std::io::repeat(b'7');
-    let error = read_csv_from(endless, "endless", Header::Present).unwrap_err();
-    assert!(matches!(error, Error::Format { .. }), "{error}");
-    assert!(error.to_string().contains("found more in line 1"));
+fn lines_are_those_of_the_file() {
+    let (absent, present) = (Header::Absent, Header::Present);
+    fails_at("1,2,0\n\n\n1,x,0\n", absent, 4, 2, "found \"x\"");
+    fails_at("1,2,0\r\n\r\n\r\n1,x,0\r\n", absent, 4, 2, "found \"x\"");
+    fails_at("1,2,0\r\n1,x,0", absent, 2, 2, "found \"x\"");
+    fails_at("1,2,0\n \t\n\n  \n1,x,0", absent, 5, 2, "found \"x\"");
+    fails_at("\u{feff}\r\n\n1,x,0\n", absent, 3, 2, "found \"x\"");
+    fails_at("\n\r\nx,y,class\n\n1,x,0\n", present, 5, 2, "found \"x\"");
+    // A quoted name may span lines; a quote that is never closed is placed where it opens.
+    fails_at("\"x\n(m)\",y,class\n1,x,0\n", present, 3, 2, "found \"x\"");
+    fails_at(
+        "1,2,0\n1,2,\"0\n3,4,1\n",
+        absent,
+        2,
+        3,
+        "found \"0\\n3,4,1\"",
+    );
+    // Enough rows to pass the reader's buffer several times.
+    fails_at(
+        "1,2,0\r\n\r\n".repeat(5_000) + "1,x,0",
+        absent,
+        10_001,
+        2,
+        "found \"x\"",
+    );
 }
 
 proptest! {
