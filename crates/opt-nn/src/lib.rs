@@ -1,1 +1,58 @@
-//! nn
+//! A minimal multi-layer perceptron that offers its loss and gradient as an
+//! [`Objective`](opt_core::Objective).
+//!
+//! Comparing training methods takes a network whose gradient is exact, fast and the same for all
+//! of them; a deep-learning framework brings its own optimizers, tensors and random state along.
+//! Here a network is a [`Spec`] and a flat parameter vector that belongs to the caller; an
+//! [`Mlp`] holds one minibatch and the workspace, and computes by hand-written forward and
+//! backward passes around [`gemm`]. The price: dense layers in a stack are all there is, and there
+//! is no automatic differentiation.
+//!
+//! ```
+//! use ndarray::array;
+//! use opt_core::Objective;
+//! use opt_nn::{Activation, Init, Mlp, Spec, Target};
+//!
+//! let mut net = Mlp::new(Spec::classifier(&[2, 8, 2], Activation::Tanh))?;
+//! let mut x = net.init(Init::Glorot, 1);
+//! let mut g = vec![0.0_f64; x.len()];
+//! let (inputs, xor) = (array![[0., 0.], [0., 1.], [1., 0.], [1., 1.]], [0, 1, 1, 0]);
+//! net.load(inputs.view(), Target::Classes(&xor), 0)?;
+//! for _ in 0..500 {
+//!     net.grad(&x, &mut g)?;
+//!     x.iter_mut().zip(&g).for_each(|(x, g)| *x -= 0.5 * g);
+//! }
+//! assert_eq!(net.evaluate(&x, inputs.view(), Target::Classes(&xor))?.error, Some(0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Activations are row-major matrices of shape (batch, features), weights are of shape (fan_out,
+//! fan_in), and every layer is a = h·Wᵀ + b. Results do not depend on the number of rayon's
+//! threads.
+//!
+//! # Features
+//! `openblas`: GEMM by the system's OpenBLAS instead of pure Rust; see [`gemm`] on its threads.
+
+mod activation;
+mod batch;
+mod error;
+mod gemm;
+mod init;
+mod loss;
+mod mlp;
+mod net;
+mod rows;
+mod spec;
+
+// Named nowhere, but it links the library.
+#[cfg(feature = "openblas")]
+extern crate openblas_src as _;
+
+pub use activation::Activation;
+pub use batch::Target;
+pub use error::Error;
+pub use gemm::gemm;
+pub use init::Init;
+pub use loss::Loss;
+pub use mlp::{Evaluation, Mlp};
+pub use spec::{Dense, Spec};

@@ -1,0 +1,249 @@
+use ndarray::{ArrayView2, ArrayViewMut2};
+use opt_core::Scalar;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use crate::rows::each_row;
+use crate::{Error, Loss, Spec};
+
+/// What the network's output is compared with.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Target<'a, F> {
+    /// A class label for each row.
+    Classes(&'a [u8]),
+    /// Values of shape (batch, outputs).
+    Values(ArrayView2<'a, F>),
+    /// The inputs themselves, before dropout: an auto-encoder's target.
+    Inputs,
+}
+
+/// A minibatch, in buffers that only grow: `rows` says how much of them is in use.
+#[derive(Clone)]
+pub(crate) struct Batch<F> {
+    /// 0 until a minibatch is loaded.
+    pub(crate) rows: usize,
+    /// Shape (rows, inputs), after dropout.
+    pub(crate) input: Vec<F>,
+    /// For each layer 0 or 1/keep of each unit, of shape (rows, units); empty without dropout.
+    pub(crate) masks: Vec<Vec<F>>,
+    /// Shape (rows), if the target was class labels.
+    pub(crate) classes: Vec<u8>,
+    /// Shape (rows, outputs), unless the loss takes class labels.
+    pub(crate) values: Vec<F>,
+}
+
+impl<F: Scalar> Batch<F> {
+    pub(crate) fn new(spec: &Spec) -> Self {
+        Self {
+            rows: 0,
+            input: Vec::new(),
+            masks: vec![Vec::new(); spec.layers.len()],
+            classes: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Copies a minibatch that [`check`] has passed; with a seed, draws the dropout masks. A
+    /// prediction has no target.
+    pub(crate) fn load(
+        &mut self,
+        spec: &Spec,
+        inputs: ArrayView2<'_, F>,
+        target: Option<Target<'_, F>>,
+        seed: Option<u64>,
+    ) -> Result<(), Error> {
+        let (rows, outputs) = (inputs.nrows(), spec.outputs());
+        // All that can fail comes first.
+        grow(&mut self.input, rows, spec.inputs)?;
+        if spec.loss != Loss::SoftmaxCrossEntropy {
+            grow(&mut self.values, rows, outputs)?;
+        }
+        if let Some(Target::Classes(_)) = target {
+            grow(&mut self.classes, rows, 1)?;
+        }
+        for (mask, layer) in self.masks.iter_mut().zip(&spec.layers) {
+            if seed.is_some() && threshold(layer.dropout) > 0 {
+                grow(mask, rows, layer.units)?;
+            }
+        }
+        view_mut(&mut self.input, rows, spec.inputs)?.assign(&inputs);
+        match target {
+            None => {}
+            Some(Target::Classes(classes)) => {
+                self.classes[..rows].copy_from_slice(classes);
+                if spec.loss != Loss::SoftmaxCrossEntropy {
+                    let values = &mut self.values[..rows * outputs];
+                    values.fill(F::zero());
+                    for (row, &class) in values.chunks_exact_mut(outputs).zip(classes) {
+                        row[usize::from(class)] = F::one();
+                    }
+                }
+            }
+            Some(Target::Values(values)) => {
+                view_mut(&mut self.values, rows, outputs)?.assign(&values);
+            }
+            Some(Target::Inputs) => {
+                view_mut(&mut self.values, rows, outputs)?.assign(&inputs);
+            }
+        }
+        if let Some(seed) = seed {
+            self.drop_units(spec, rows, seed);
+        }
+        self.rows = rows;
+        Ok(())
+    }
+
+    fn drop_units(&mut self, spec: &Spec, rows: usize, seed: u64) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let key = rng.next_u64();
+        if threshold(spec.input_dropout) > 0 {
+            let scale = F::of(keep(spec.input_dropout).recip());
+            let input = &mut self.input[..rows * spec.inputs];
+            each_row(input, spec.inputs, |row, input| {
+                draw(key, row, spec.input_dropout, input, |x, kept| {
+                    *x = if kept { *x * scale } else { F::zero() };
+                });
+            });
+        }
+        for (mask, layer) in self.masks.iter_mut().zip(&spec.layers) {
+            let key = rng.next_u64();
+            if threshold(layer.dropout) > 0 {
+                let scale = F::of(keep(layer.dropout).recip());
+                let mask = &mut mask[..rows * layer.units];
+                each_row(mask, layer.units, |row, mask| {
+                    draw(key, row, layer.dropout, mask, |m, kept| {
+                        *m = if kept { scale } else { F::zero() };
+                    });
+                });
+            }
+        }
+    }
+
+    /// The mask of layer `index` in sample `row`.
+    pub(crate) fn mask(&self, index: usize, row: usize, units: usize) -> Option<&[F]> {
+        self.masks[index].get(row * units..(row + 1) * units)
+    }
+}
+
+/// A rate in units of 1/65536. Never 65536, which would drop everything.
+fn threshold(rate: f64) -> u16 {
+    (rate * 65536.0).round() as u16 // saturates
+}
+
+/// The exact probability that a unit is kept.
+pub(crate) fn keep(rate: f64) -> f64 {
+    1.0 - f64::from(threshold(rate)) / 65536.0
+}
+
+/// Calls `f(element, kept)` for every element of a row. Each row is a random stream of its own,
+/// so that it does not matter which thread draws it; 16 bits decide on a unit.
+#[inline(always)]
+fn draw<F>(key: u64, row: usize, rate: f64, values: &mut [F], f: impl Fn(&mut F, bool)) {
+    let threshold = threshold(rate);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(key.wrapping_add(row as u64));
+    let mut next = |four: &mut [F]| {
+        let bits = rng.next_u64();
+        for (k, value) in four.iter_mut().enumerate() {
+            f(value, (bits >> (16 * k)) as u16 >= threshold);
+        }
+    };
+    // Chunks of a known length unroll.
+    let (chunks, rest) = values.as_chunks_mut::<4>();
+    chunks.iter_mut().for_each(|four| next(four));
+    if !rest.is_empty() {
+        next(rest);
+    }
+}
+
+/// Refuses inputs and targets that the network can't take.
+pub(crate) fn check<F: Scalar>(
+    spec: &Spec,
+    inputs: &ArrayView2<'_, F>,
+    target: Target<'_, F>,
+) -> Result<(), Error> {
+    check_inputs(spec, inputs)?;
+    let (rows, outputs) = (inputs.nrows(), spec.outputs());
+    let (targets, width) = match target {
+        Target::Classes(classes) => (classes.len(), outputs),
+        Target::Values(values) => values.dim(),
+        Target::Inputs => (rows, spec.inputs),
+    };
+    let (classes, loss) = (matches!(target, Target::Classes(_)), spec.loss);
+    if loss == Loss::SoftmaxCrossEntropy && !classes {
+        let target = target.kind();
+        return Err(Error::TargetKind { loss, target });
+    }
+    check_width("targets", outputs, width)?;
+    if targets != rows {
+        return Err(Error::Rows {
+            inputs: rows,
+            targets,
+        });
+    }
+    let Target::Classes(classes) = target else {
+        return Ok(());
+    };
+    match (0..)
+        .zip(classes)
+        .find(|&(_, &c)| usize::from(c) >= outputs)
+    {
+        None => Ok(()),
+        Some((row, &class)) => Err(Error::Class {
+            row,
+            class,
+            outputs,
+        }),
+    }
+}
+
+/// Refuses inputs that the network can't take.
+pub(crate) fn check_inputs<F>(spec: &Spec, inputs: &ArrayView2<'_, F>) -> Result<(), Error> {
+    if inputs.nrows() == 0 {
+        return Err(Error::EmptyBatch);
+    }
+    check_width("inputs", spec.inputs, inputs.ncols())
+}
+
+fn check_width(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Width {
+        what,
+        expected,
+        found,
+    })
+}
+
+/// Makes room for (rows, width) elements. A buffer never shrinks, so that a smaller batch and
+/// the next larger one allocate nothing.
+pub(crate) fn grow<T: Clone + Default>(
+    buffer: &mut Vec<T>,
+    rows: usize,
+    width: usize,
+) -> Result<(), Error> {
+    let too_large = || Error::BatchTooLarge { rows };
+    let len = rows.checked_mul(width).ok_or_else(too_large)?;
+    if let Some(more @ 1..) = len.checked_sub(buffer.len()) {
+        buffer.try_reserve_exact(more).map_err(|_| too_large())?;
+        buffer.resize(len, T::default());
+    }
+    Ok(())
+}
+
+/// The first `rows` rows of a buffer.
+pub(crate) fn view<F>(buffer: &[F], rows: usize, width: usize) -> Result<ArrayView2<'_, F>, Error> {
+    ArrayView2::from_shape((rows, width), &buffer[..rows * width])
+        .map_err(|_| Error::BatchTooLarge { rows })
+}
+
+/// The first `rows` rows of a buffer, mutable.
+pub(crate) fn view_mut<F>(
+    buffer: &mut [F],
+    rows: usize,
+    width: usize,
+) -> Result<ArrayViewMut2<'_, F>, Error> {
+    ArrayViewMut2::from_shape((rows, width), &mut buffer[..rows * width])
+        .map_err(|_| Error::BatchTooLarge { rows })
+}

@@ -1,0 +1,115 @@
+use crate::{Loss, Target};
+
+/// Everything that a network refuses. A call that returns an error leaves the loaded minibatch
+/// as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A specification without a layer.
+    #[error("the network has no layers: list at least the output layer")]
+    NoLayers,
+
+    /// A layer, or the input, without a single unit.
+    #[error("{what} has width 0: it must have at least one unit")]
+    ZeroWidth {
+        /// `inputs` or `layerN`.
+        what: String,
+    },
+
+    /// A dropout rate that is not a probability below 1.
+    #[error("dropout of {what} = {rate}: the rate of dropped units must be in [0, 1)")]
+    Dropout {
+        /// `inputs` or `layerN`.
+        what: String,
+        /// The rate given.
+        rate: f64,
+    },
+
+    /// Dropout on the output.
+    #[error("dropout of the last layer = {0}: the output cannot be dropped, set it to 0")]
+    OutputDropout(f64),
+
+    /// An L2 coefficient below 0 or not finite.
+    #[error("l2 = {0}: must be finite and at least 0")]
+    L2(f64),
+
+    /// A parameter vector of the wrong length, or a network too large for memory.
+    #[error(transparent)]
+    Params(#[from] opt_core::Error),
+
+    /// The loss or gradient was asked for before there was a minibatch.
+    #[error("no minibatch is loaded: call `load` first")]
+    NotLoaded,
+
+    /// A minibatch without a sample.
+    #[error("the batch is empty: it must have at least one row")]
+    EmptyBatch,
+
+    /// A minibatch whose activations don't fit into memory.
+    #[error("a batch of {rows} rows needs more memory than there is: split it")]
+    BatchTooLarge {
+        /// Its rows.
+        rows: usize,
+    },
+
+    /// Inputs or targets of the wrong width.
+    #[error("{what} have {found} columns, must have {expected}")]
+    Width {
+        /// `inputs` or `targets`.
+        what: &'static str,
+        /// The network's width.
+        expected: usize,
+        /// Columns of the matrix that was passed.
+        found: usize,
+    },
+
+    /// Not one target for each input.
+    #[error("{targets} targets for {inputs} inputs: there must be one for each row")]
+    Rows {
+        /// Rows of the inputs.
+        inputs: usize,
+        /// Rows of the targets.
+        targets: usize,
+    },
+
+    /// A class label without an output.
+    #[error("row {row} has class {class}, but the network has {outputs} outputs")]
+    Class {
+        /// The first such row.
+        row: usize,
+        /// Its label.
+        class: u8,
+        /// Width of the last layer.
+        outputs: usize,
+    },
+
+    /// A kind of target that the loss is not defined for.
+    #[error("{loss:?} takes class labels (`Target::Classes`), not {target}")]
+    TargetKind {
+        /// The network's loss.
+        loss: Loss,
+        /// The target's variant.
+        target: &'static str,
+    },
+
+    /// Matrices that can't be multiplied.
+    #[error("gemm: ({}, {}) · ({}, {}) does not give ({}, {})", a.0, a.1, b.0, b.1, c.0, c.1)]
+    Shape {
+        /// Shape of the left factor.
+        a: (usize, usize),
+        /// Shape of the right factor.
+        b: (usize, usize),
+        /// Shape of the output.
+        c: (usize, usize),
+    },
+}
+
+impl<F> Target<'_, F> {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Target::Classes(_) => "`Target::Classes`",
+            Target::Values(_) => "`Target::Values`",
+            Target::Inputs => "`Target::Inputs`",
+        }
+    }
+}

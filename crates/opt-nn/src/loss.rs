@@ -1,0 +1,106 @@
+use opt_core::Scalar;
+
+use crate::activation::{sigmoid, softplus};
+use crate::batch::Batch;
+use crate::rows::{each_row, sum_rows};
+
+/// What is minimized: the mean over the batch of a function of the last layer's output z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// −ln softmax(z) of the true class, where z are logits. Takes class labels only.
+    SoftmaxCrossEntropy,
+    /// Σ ln(1 + eᶻ) − y·z over the outputs, where z are logits and y is in [0, 1]. Class labels
+    /// count as one-hot.
+    SigmoidCrossEntropy,
+    /// ½‖z − y‖². Class labels count as one-hot.
+    SquaredError,
+}
+
+impl Loss {
+    /// Σ loss over the samples of `batch` at outputs `z` of shape (batch, outputs); writes
+    /// `scale`·∂loss/∂z over `slope`, of the same shape.
+    pub(crate) fn sum<F: Scalar>(
+        self,
+        batch: &Batch<F>,
+        z: &[F],
+        outputs: usize,
+        scale: F,
+        slope: &mut [F],
+    ) -> f64 {
+        sum_rows(slope, outputs, |row, slope| {
+            let at = row * outputs..(row + 1) * outputs;
+            let z = &z[at.clone()];
+            match self {
+                Self::SoftmaxCrossEntropy => {
+                    softmax_cross_entropy(z, batch.classes[row].into(), scale, slope)
+                }
+                Self::SigmoidCrossEntropy => {
+                    elementwise(z, &batch.values[at], scale, slope, |z, y| {
+                        (softplus(z) - y * z, sigmoid(z) - y)
+                    })
+                }
+                Self::SquaredError => elementwise(z, &batch.values[at], scale, slope, |z, y| {
+                    (F::of(0.5) * (z - y) * (z - y), z - y)
+                }),
+            }
+        })
+    }
+
+    /// Turns outputs into predictions: probabilities where the outputs are logits.
+    pub(crate) fn predict<F: Scalar>(self, z: &mut [F], outputs: usize) {
+        each_row(z, outputs, |_, z| match self {
+            Self::SoftmaxCrossEntropy => {
+                let (_, sum) = exponentials(z);
+                let scale = F::of(sum.recip());
+                z.iter_mut().for_each(|e| *e *= scale);
+            }
+            Self::SigmoidCrossEntropy => z.iter_mut().for_each(|z| *z = sigmoid(*z)),
+            Self::SquaredError => {}
+        });
+    }
+}
+
+/// `z ← exp(z − max z)`; the maximum, and the sum of the result.
+fn exponentials<F: Scalar>(z: &mut [F]) -> (F, f64) {
+    let max = z.iter().fold(F::neg_infinity(), |m, &z| m.max(z));
+    let mut sum = 0.0;
+    for z in z {
+        *z = (*z - max).exp();
+        sum += z.f64();
+    }
+    (max, sum)
+}
+
+fn softmax_cross_entropy<F: Scalar>(z: &[F], class: usize, scale: F, slope: &mut [F]) -> f64 {
+    slope.copy_from_slice(z);
+    let (max, sum) = exponentials(slope);
+    let normalize = scale * F::of(sum.recip());
+    slope.iter_mut().for_each(|e| *e *= normalize);
+    slope[class] -= scale;
+    sum.ln() - (z[class] - max).f64()
+}
+
+#[inline(always)]
+fn elementwise<F: Scalar>(
+    z: &[F],
+    y: &[F],
+    scale: F,
+    slope: &mut [F],
+    f: impl Fn(F, F) -> (F, F),
+) -> f64 {
+    let mut sum = 0.0;
+    for ((&z, &y), slope) in z.iter().zip(y).zip(slope) {
+        let (loss, residual) = f(z, y);
+        sum += loss.f64();
+        *slope = scale * residual;
+    }
+    sum
+}
+
+/// Whether `class` is not the largest of `z`; of equals the first wins. A NaN is never right.
+pub(crate) fn misclassified<F: Scalar>(z: &[F], class: usize) -> bool {
+    let best = z[class];
+    let right = |(j, &z): (usize, &F)| if j < class { z < best } else { z <= best };
+    !z.iter().enumerate().all(right)
+}

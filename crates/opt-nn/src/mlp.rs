@@ -1,0 +1,247 @@
+use std::fmt;
+
+use ndarray::{Array2, ArrayView2, Axis};
+use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
+
+use crate::batch::{Batch, check, check_inputs, grow, view};
+use crate::gemm::in_pool;
+use crate::loss::misclassified;
+use crate::net::{Net, Pass};
+use crate::{Error, Spec, Target};
+
+/// Rows that inference takes at a time: enough for full speed, and a bound on memory.
+const CHUNK: usize = 1000;
+
+/// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
+///
+/// [`load`](Self::load) gives it a minibatch; all evaluations until the next see the same samples
+/// and the same dropout masks. The parameters are not in here: they are the flat vector `x`
+/// that every call takes, with segments `layer0.weight` of shape (fan_out, fan_in), `layer0.bias`,
+/// `layer1.weight` and so on.
+///
+/// No buffer shrinks: after a first step, batches of that size or below allocate nothing. (The
+/// pure-Rust GEMM allocates its packing buffer at every product; OpenBLAS does not.)
+#[derive(Clone)]
+pub struct Mlp<F> {
+    pub(crate) net: Net,
+    batch: Batch<F>,
+    /// Of the last gradient.
+    trained: Pass<F>,
+    /// Whether `trained` belongs to `batch`.
+    fresh: bool,
+    /// Inference's own, so that it disturbs neither the minibatch nor what [`Layered`] shows.
+    chunk: Batch<F>,
+    scratch: Pass<F>,
+}
+
+/// How good a network is on a data set, in inference mode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// Mean loss per sample, without L2.
+    pub loss: f64,
+    /// Fraction of misclassified samples, if the target is class labels.
+    pub error: Option<f64>,
+    /// Squared difference between prediction and target, summed over outputs and averaged over
+    /// samples, unless the target is class labels. The prediction is that of [`Mlp::predict`].
+    pub squared_error: Option<f64>,
+}
+
+impl<F: Scalar> Mlp<F> {
+    /// # Errors
+    /// [`Error::NoLayers`], [`Error::ZeroWidth`], [`Error::Dropout`], [`Error::OutputDropout`],
+    /// [`Error::L2`], or [`Error::Params`] if a layer is larger than memory can be.
+    pub fn new(spec: Spec) -> Result<Self, Error> {
+        let net = Net::new(spec)?;
+        Ok(Self {
+            batch: Batch::new(&net.spec),
+            trained: Pass::new(&net.spec),
+            fresh: false,
+            chunk: Batch::new(&net.spec),
+            scratch: Pass::new(&net.spec),
+            net,
+        })
+    }
+
+    /// Copies a minibatch, with inputs of shape (batch, inputs), and draws its dropout masks from
+    /// `seed`: the same masks for the same seed, whatever the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`], [`Error::Width`], [`Error::Rows`], [`Error::Class`],
+    /// [`Error::TargetKind`], [`Error::BatchTooLarge`]. The earlier minibatch then stays.
+    pub fn load(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        seed: u64,
+    ) -> Result<(), Error> {
+        let spec = &self.net.spec;
+        check(spec, &inputs, target)?;
+        self.batch.load(spec, inputs, Some(target), Some(seed))?;
+        self.fresh = false;
+        Ok(())
+    }
+
+    /// Loss and error at `x` in inference mode, without dropout, on any number of rows, 1,000 at
+    /// a time. The loaded minibatch stays.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`Error::Params`] if `x` is of the wrong length.
+    pub fn evaluate(
+        &mut self,
+        x: &[F],
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+    ) -> Result<Evaluation, Error> {
+        self.net.params.check_len("x", x.len())?;
+        check(&self.net.spec, &inputs, target)?;
+        let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
+        let (mut loss, mut wrong, mut squared) = (0.0, 0_usize, 0.0);
+        for start in (0..rows).step_by(CHUNK) {
+            let end = rows.min(start + CHUNK);
+            let part = match target {
+                Target::Classes(classes) => Target::Classes(&classes[start..end]),
+                Target::Values(values) => Target::Values(take(values, start, end)),
+                Target::Inputs => Target::Inputs,
+            };
+            self.infer(x, take(inputs, start, end), Some(part))?;
+            loss += self.net.loss(&self.chunk, &mut self.scratch, F::one())?;
+            let len = (end - start) * outputs;
+            if let (Target::Classes(classes), Some(z)) = (part, self.scratch.outputs.last()) {
+                let rows = z[..len].chunks_exact(outputs).zip(classes);
+                wrong += rows.filter(|&(z, &c)| misclassified(z, c.into())).count();
+            } else if let Some(residual) = self.scratch.deltas.last() {
+                // For both losses that take values, ∂loss/∂z is prediction − target.
+                squared += dot(&residual[..len], &residual[..len]);
+            }
+        }
+        let (classes, rows) = (matches!(target, Target::Classes(_)), rows as f64);
+        Ok(Evaluation {
+            loss: loss / rows,
+            error: classes.then_some(wrong as f64 / rows),
+            squared_error: (!classes).then_some(squared / rows),
+        })
+    }
+
+    /// The network's output at `x` in inference mode, of shape (rows, outputs); probabilities
+    /// where the loss is a cross-entropy. The loaded minibatch stays.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`], [`Error::Width`], [`Error::BatchTooLarge`], and [`Error::Params`]
+    /// if `x` is of the wrong length.
+    pub fn predict(&mut self, x: &[F], inputs: ArrayView2<'_, F>) -> Result<Array2<F>, Error> {
+        self.net.params.check_len("x", x.len())?;
+        check_inputs(&self.net.spec, &inputs)?;
+        let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
+        let mut predictions = Vec::new();
+        grow(&mut predictions, rows, outputs)?;
+        for start in (0..rows).step_by(CHUNK) {
+            let end = rows.min(start + CHUNK);
+            self.infer(x, take(inputs, start, end), None)?;
+            if let Some(z) = self.scratch.outputs.last() {
+                let to = &mut predictions[start * outputs..end * outputs];
+                to.copy_from_slice(&z[..(end - start) * outputs]);
+            }
+        }
+        self.net.spec.loss.predict(&mut predictions, outputs);
+        Array2::from_shape_vec((rows, outputs), predictions)
+            .map_err(|_| Error::BatchTooLarge { rows })
+    }
+
+    /// Loads a chunk without dropout and runs it forward.
+    fn infer(
+        &mut self,
+        x: &[F],
+        inputs: ArrayView2<'_, F>,
+        target: Option<Target<'_, F>>,
+    ) -> Result<(), Error> {
+        let Self {
+            net,
+            chunk,
+            scratch,
+            ..
+        } = self;
+        chunk.load(&net.spec, inputs, target, None)?;
+        pooled(net, chunk.rows, || net.forward(x, chunk, scratch))
+    }
+}
+
+/// Runs `f` inside the thread pool if the network is large enough.
+fn pooled<R: Send>(net: &Net, rows: usize, f: impl FnOnce() -> R + Send) -> R {
+    in_pool(rows, net.params.len(), 1, f)
+}
+
+fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
+    let (_, from) = a.split_at(Axis(0), start);
+    from.split_at(Axis(0), end - start).0
+}
+
+impl<F: Scalar> Objective<F> for Mlp<F> {
+    fn params(&self) -> &ParamMap {
+        &self.net.params
+    }
+
+    fn value(&mut self, x: &[F]) -> Result<F, opt_core::Error> {
+        self.net.params.check_len("x", x.len())?;
+        let Self {
+            net,
+            batch,
+            scratch,
+            ..
+        } = self;
+        let loss = pooled(net, batch.rows, || net.objective(x, batch, scratch));
+        loss.map_err(opt_core::Error::objective)
+    }
+
+    fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
+        self.net.params.check_len("x", x.len())?;
+        self.net.params.check_len("gradient", g.len())?;
+        self.fresh = false;
+        let Self {
+            net,
+            batch,
+            trained,
+            ..
+        } = self;
+        let loss = pooled(net, batch.rows, || {
+            let loss = net.objective(x, batch, trained)?;
+            net.backward(x, batch, trained, g)?;
+            Ok(loss)
+        });
+        let loss = loss.map_err(|e: Error| opt_core::Error::objective(e))?;
+        self.fresh = true;
+        Ok(loss)
+    }
+}
+
+/// A layer is shown between a call of [`Objective::grad`] and the next of [`Mlp::load`].
+impl<F: Scalar> Layered<F> for Mlp<F> {
+    fn layers(&self) -> usize {
+        self.net.spec.layers.len()
+    }
+
+    fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
+        let units = self
+            .net
+            .spec
+            .layers
+            .get(index)
+            .filter(|_| self.fresh)?
+            .units;
+        let (rows, fan_in) = (self.batch.rows, self.net.spec.fan_in(index));
+        let input = self.net.input(index, &self.batch, &self.trained.outputs);
+        Some(Layer::new(
+            2 * index,
+            Some(2 * index + 1),
+            view(input, rows, fan_in).ok()?,
+            view(&self.trained.deltas[index], rows, units).ok()?,
+        ))
+    }
+}
+
+impl<F> fmt::Debug for Mlp<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Mlp");
+        out.field("spec", &self.net.spec).finish_non_exhaustive()
+    }
+}

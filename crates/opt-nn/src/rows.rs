@@ -1,0 +1,42 @@
+//! Passes over the rows of a matrix, parallel where that pays.
+
+/// Elements that are not worth a second thread.
+const GRAIN: usize = 1 << 13;
+
+/// Calls `f(index, row)` for every row of `width` elements.
+pub(crate) fn each_row<T: Send>(rows: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    sum_rows(rows, width, |index, row| {
+        f(index, row);
+        0.0
+    });
+}
+
+/// As [`each_row`], and sums the results, in an order that does not depend on the number of
+/// threads.
+pub(crate) fn sum_rows<T: Send>(
+    rows: &mut [T],
+    width: usize,
+    f: impl Fn(usize, &mut [T]) -> f64 + Sync,
+) -> f64 {
+    halve(rows, width, 0, &f)
+}
+
+fn halve<T: Send>(
+    rows: &mut [T],
+    width: usize,
+    first: usize,
+    f: &(impl Fn(usize, &mut [T]) -> f64 + Sync),
+) -> f64 {
+    let count = rows.len() / width;
+    if rows.len() <= GRAIN || count < 2 {
+        let rows = rows.chunks_exact_mut(width).enumerate();
+        return rows.map(|(i, row)| f(first + i, row)).sum();
+    }
+    let middle = count / 2;
+    let (lo, hi) = rows.split_at_mut(middle * width);
+    let (lo, hi) = rayon::join(
+        || halve(lo, width, first, f),
+        || halve(hi, width, first + middle, f),
+    );
+    lo + hi
+}
