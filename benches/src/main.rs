@@ -1,1 +1,97 @@
-fn main() {}
+//! The main job of the workspace: trains with every method, and shows which one is better.
+//!
+//! `cargo xtask bench` and `cargo xtask trace` call it; see there for the arguments.
+
+#![allow(clippy::print_stdout)] // tables and CSV are its product
+
+mod bench;
+mod experiment;
+mod machine;
+mod plot;
+mod report;
+mod results;
+mod trace;
+mod train;
+mod visual;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Trains with every method and shows which one is better"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the experiments; write results.json, plots and report.html.
+    Bench(bench::Args),
+    /// Print one trajectory as CSV: step,value,x0,x1.
+    Trace(trace::Args),
+}
+
+/// Why the program ends before its time.
+#[derive(Debug)]
+enum Failure {
+    /// The user asked for what is not there: exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Other(String),
+    /// Ctrl-C, after what is finished has been written: exit code 130.
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            // --help
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return fail(Failure::Usage(one_line(&error.to_string()))),
+    };
+    let result = match args.command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Trace(args) => trace::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(failure),
+    }
+}
+
+fn fail(failure: Failure) -> ExitCode {
+    let (code, message) = match failure {
+        Failure::Usage(message) => (2, message),
+        Failure::Other(message) => (1, message),
+        Failure::Interrupted => (130, "interrupted; what was finished is written".to_owned()),
+    };
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}
+
+/// Clap explains itself in paragraphs; a script reads one line.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told: Vec<_> = lines.filter(|line| !line.starts_with("For more")).collect();
+    let joined = told.join("; ");
+    joined.strip_prefix("error: ").unwrap_or(&joined).to_owned()
+}
+
+/// Where the experiments are described. The binary runs where it was built.
+pub(crate) fn experiments_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("experiments")
+}
+
+/// Where MNIST is.
+pub(crate) fn mnist_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/mnist")
+}

@@ -50,7 +50,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// #     fn slots(&self) -> [Slot; 0] { [] }
     /// #     fn update(&self, _: u64, x: &mut [F], g: &[F], s: [&mut [F]; 0]) {
     /// #         let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
-    /// #         each(x, g, s, |x, g, []| (x - lr * (g + decay * x), []));
+    /// #         each(x, g, s, move |x, g, []| (x - lr * (g + decay * x), []));
     /// #     }
     /// # }
     /// let params = ParamMap::new([("weight", vec![2, 2]), ("bias", vec![2])])?;

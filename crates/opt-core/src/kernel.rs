@@ -45,11 +45,13 @@ vectorized! {
     /// and folded above the call. The loop is compiled for AVX2 too and chosen at run time.
     /// Should the slices differ in length, the pass ends with the shortest.
     ///
+    /// `f` is `'static`, which makes one write `move`: scalars that it only borrowed might be
+    /// overwritten through `x` for all that the compiler knows, and the loop would not vectorize.
     /// Avoid `mul_add` in `f`: without the FMA target feature it is a function call per element.
     ///
     /// ```
     /// let (mut x, g, mut v) = ([1.0_f32, 2.0], [1.0, -1.0], [0.0; 2]);
-    /// opt_core::each(&mut x, &g, [&mut v], |x, g, [v]| {
+    /// opt_core::each(&mut x, &g, [&mut v], move |x, g, [v]| {
     ///     let v = 0.9 * v + 0.1 * g;
     ///     (x - v, [v])
     /// });
@@ -59,7 +61,7 @@ vectorized! {
         x: &mut [F],
         g: &[F],
         slots: [&mut [F]; N],
-        f: impl Fn(F, F, [F; N]) -> (F, [F; N]),
+        f: impl Fn(F, F, [F; N]) -> (F, [F; N]) + 'static,
     ) {
         // Equal, known lengths let the compiler drop the bounds checks and vectorize.
         let n = slots.iter().fold(x.len().min(g.len()), |n, s| n.min(s.len()));

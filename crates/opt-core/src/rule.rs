@@ -45,7 +45,7 @@ impl Slot {
 ///
 ///     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
 ///         let (lr, mu) = (F::of(self.lr), F::of(self.momentum));
-///         each(x, g, slots, |x, g, [v]| {
+///         each(x, g, slots, move |x, g, [v]| {
 ///             let v = mu * v + lr * g;
 ///             (x - v, [v])
 ///         });

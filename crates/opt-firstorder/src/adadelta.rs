@@ -75,7 +75,7 @@ impl<F: Scalar> Rule<F, 2> for AdaDelta {
         let (gamma1, fresh1) = (F::of(self.gamma_grad), F::of(1.0 - self.gamma_grad));
         let (gamma2, fresh2) = (F::of(self.gamma_update), F::of(1.0 - self.gamma_update));
         let (eps_grad, eps_update) = (F::of(self.eps_grad), F::of(self.eps_update));
-        each(x, g, slots, |x, g, [r, d]| {
+        each(x, g, slots, move |x, g, [r, d]| {
             let g = g + decay * x;
             let r = gamma1 * r + fresh1 * g * g;
             let step = ratio((d + eps_update).sqrt(), (r + eps_grad).sqrt()) * g;

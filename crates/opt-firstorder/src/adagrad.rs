@@ -59,7 +59,7 @@ impl<F: Scalar> Rule<F, 1> for AdaGrad {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, [r]| {
+        each(x, g, slots, move |x, g, [r]| {
             let g = g + decay * x;
             let r = r + g * g;
             (x - lr * ratio(g, r.sqrt() + eps), [r])

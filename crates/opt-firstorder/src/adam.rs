@@ -64,7 +64,7 @@ impl<F: Scalar> Rule<F, 2> for Adam {
         let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
         let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
         let (eps, decay) = (F::of(self.eps), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, [m, s]| {
+        each(x, g, slots, move |x, g, [m, s]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let s = b2 * s + fresh2 * g * g;

@@ -60,7 +60,7 @@ impl<F: Scalar> Rule<F, 2> for AdaMax {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, eps, decay) = (F::of(self.beta2), F::of(self.eps), F::of(self.weight_decay));
         let step = F::of(self.lr / (1.0 - self.beta1.powf(t as f64)));
-        each(x, g, slots, |x, g, [m, u]| {
+        each(x, g, slots, move |x, g, [m, u]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let u = (b2 * u).max(g.abs());

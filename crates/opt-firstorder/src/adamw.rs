@@ -59,7 +59,7 @@ impl<F: Scalar> Rule<F, 2> for AdamW {
         let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
         let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
         let (eps, shrink) = (F::of(self.eps), F::of(self.lr * self.weight_decay));
-        each(x, g, slots, |x, g, [m, s]| {
+        each(x, g, slots, move |x, g, [m, s]| {
             let m = b1 * m + fresh1 * g;
             let s = b2 * s + fresh2 * g * g;
             let step = step * ratio(m, (s * s_scale).sqrt() + eps);

@@ -1,6 +1,6 @@
 use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 
-use crate::sign;
+use crate::choose;
 
 /// Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, which grows by addition while
 /// the gradient agrees with its own recent average, and shrinks by a factor when it does not.
@@ -67,16 +67,11 @@ impl<F: Scalar> Rule<F, 2> for DeltaBarDelta {
         let (kappa, keep) = (F::of(self.kappa), F::of(1.0 - self.phi));
         let (theta, fresh) = (F::of(self.theta), F::of(1.0 - self.theta));
         let decay = F::of(self.weight_decay);
-        each(x, g, slots, |x, g, [rate, trace]| {
+        each(x, g, slots, move |x, g, [rate, trace]| {
             let g = g + decay * x;
-            let agreement = sign(trace) * sign(g);
-            let rate = if agreement > F::zero() {
-                rate + kappa
-            } else if agreement < F::zero() {
-                rate * keep
-            } else {
-                rate
-            };
+            let agreement = trace * g;
+            let (more, less) = (rate + kappa, rate * keep);
+            let rate = choose(agreement, more, less, rate);
             (x - rate * g, [rate, fresh * g + theta * trace])
         });
     }

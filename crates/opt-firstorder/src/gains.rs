@@ -1,6 +1,6 @@
 use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 
-use crate::sign;
+use crate::choose;
 
 /// Adaptive gains (Hinton, Coursera lecture 6, 2012): momentum with a gain for every parameter that
 /// grows by addition while gradient and velocity agree. The deck's wording of delta-bar-delta.
@@ -85,16 +85,11 @@ impl<F: Scalar> Rule<F, 2> for Gains {
         );
         let (up, down) = (F::of(self.up), F::of(self.down));
         let (min, max) = (F::of(self.gain_min), F::of(self.gain_max));
-        each(x, g, slots, |x, g, [gain, v]| {
+        each(x, g, slots, move |x, g, [gain, v]| {
             let g = g + decay * x;
-            let agreement = sign(g) * sign(v);
-            let gain = if agreement > F::zero() {
-                (gain + up).min(max)
-            } else if agreement < F::zero() {
-                (gain * down).max(min)
-            } else {
-                gain
-            };
+            let agreement = g * v;
+            let (more, less) = ((gain + up).min(max), (gain * down).max(min));
+            let gain = choose(agreement, more, less, gain);
             let v = mu * v + lr * gain * g;
             (x - v, [gain, v])
         });

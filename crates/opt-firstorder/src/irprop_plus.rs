@@ -79,7 +79,7 @@ impl<F: Scalar> Rule<F, 3> for IRpropPlus {
             max: F::of(self.step_max),
         };
         let back = F::of(if self.loss_rose { -1.0 } else { 0.0 });
-        each(x, g, slots, |x, g, [step, g_prev, delta]| {
+        each(x, g, slots, move |x, g, [step, g_prev, delta]| {
             let agreement = sign(g) * sign(g_prev);
             let step = sizes.next(step, agreement);
             let (delta, g) = if agreement < F::zero() {

@@ -86,3 +86,16 @@ fn sign<F: Scalar>(v: F) -> F {
         F::zero()
     }
 }
+
+/// By the sign of `agreement`. It takes values that are computed whatever the sign: a vectorized
+/// loop selects, where it could not branch.
+#[inline(always)]
+fn choose<F: Scalar>(agreement: F, positive: F, negative: F, zero: F) -> F {
+    if agreement > F::zero() {
+        positive
+    } else if agreement < F::zero() {
+        negative
+    } else {
+        zero
+    }
+}

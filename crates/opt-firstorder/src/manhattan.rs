@@ -44,6 +44,8 @@ impl<F: Scalar> Rule<F, 0> for Manhattan {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
         let (step, decay) = (F::of(self.step0), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, []| (x - step * sign(g + decay * x), []));
+        each(x, g, slots, move |x, g, []| {
+            (x - step * sign(g + decay * x), [])
+        });
     }
 }

@@ -51,7 +51,7 @@ impl<F: Scalar> Rule<F, 1> for Momentum {
             F::of(self.momentum),
             F::of(self.weight_decay),
         );
-        each(x, g, slots, |x, g, [v]| {
+        each(x, g, slots, move |x, g, [v]| {
             let v = mu * v + lr * (g + decay * x);
             (x - v, [v])
         });

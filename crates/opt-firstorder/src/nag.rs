@@ -53,7 +53,7 @@ impl<F: Scalar> Rule<F, 1> for Nag {
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
         let (lr, mu) = (F::of(self.lr), F::of(self.momentum));
         let decay = F::of(self.weight_decay);
-        each(x, g, slots, |x, g, [v]| {
+        each(x, g, slots, move |x, g, [v]| {
             let v = mu * v + lr * (g + decay * (x - mu * v));
             (x - v, [v])
         });
@@ -99,7 +99,7 @@ impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for LookAhead<F> {
         self.gradient.resize(x.len(), F::zero());
         self.inner.pass(&mut self.ahead, x, |rule, ahead, x, [v]| {
             let mu = F::of(rule.momentum);
-            each(ahead, x, [v], |_, x, [v]| (x - mu * v, [v]));
+            each(ahead, x, [v], move |_, x, [v]| (x - mu * v, [v]));
         })?;
         let report = Report::new(objective.grad(&self.ahead, &mut self.gradient)?)?;
         self.inner.apply(x, &self.gradient)?;

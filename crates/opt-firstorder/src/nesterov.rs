@@ -49,7 +49,7 @@ impl<F: Scalar> Rule<F, 1> for Nesterov {
             F::of(self.momentum),
             F::of(self.weight_decay),
         );
-        each(x, g, slots, |x, g, [b]| {
+        each(x, g, slots, move |x, g, [b]| {
             let g = g + decay * x;
             let b = mu * b + g;
             (x - lr * (g + mu * b), [b])

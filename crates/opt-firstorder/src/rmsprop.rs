@@ -53,7 +53,7 @@ impl<F: Scalar> Rule<F, 1> for RmsProp {
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
         let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
-        each(x, g, slots, |x, g, [r]| {
+        each(x, g, slots, move |x, g, [r]| {
             let g = g + decay * x;
             let r = gamma * r + fresh * g * g;
             (x - lr * ratio(g, r.sqrt() + eps), [r])

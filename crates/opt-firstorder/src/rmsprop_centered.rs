@@ -54,7 +54,7 @@ impl<F: Scalar> Rule<F, 2> for RmsPropCentered {
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
         let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
-        each(x, g, slots, |x, g, [r, mean]| {
+        each(x, g, slots, move |x, g, [r, mean]| {
             let g = g + decay * x;
             let r = gamma * r + fresh * g * g;
             let mean = gamma * mean + fresh * g;

@@ -3,7 +3,7 @@
 
 use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 
-use crate::sign;
+use crate::{choose, sign};
 
 macro_rules! rprop {
     ($(#[$doc:meta])* $name:ident) => {
@@ -132,13 +132,9 @@ pub(crate) struct Sizes<F> {
 impl<F: Scalar> Sizes<F> {
     #[inline(always)]
     pub(crate) fn next(self, step: F, agreement: F) -> F {
-        if agreement > F::zero() {
-            (step * self.grow).min(self.max)
-        } else if agreement < F::zero() {
-            (step * self.shrink).max(self.min)
-        } else {
-            step
-        }
+        let more = (step * self.grow).min(self.max);
+        let less = (step * self.shrink).max(self.min);
+        choose(agreement, more, less, step)
     }
 }
 
@@ -158,7 +154,7 @@ impl<F: Scalar> Rule<F, 2> for RpropMinus {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, [step, g_prev]| {
+        each(x, g, slots, move |x, g, [step, g_prev]| {
             let g = g + decay * x;
             let step = sizes.next(step, sign(g) * sign(g_prev));
             (x - sign(g) * step, [step, g])
@@ -173,7 +169,7 @@ impl<F: Scalar> Rule<F, 2> for IRpropMinus {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, [step, g_prev]| {
+        each(x, g, slots, move |x, g, [step, g_prev]| {
             let g = g + decay * x;
             let agreement = sign(g) * sign(g_prev);
             let step = sizes.next(step, agreement);
@@ -191,7 +187,7 @@ impl<F: Scalar> Rule<F, 3> for RpropPlus {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, [step, g_prev, delta]| {
+        each(x, g, slots, move |x, g, [step, g_prev, delta]| {
             let g = g + decay * x;
             let agreement = sign(g) * sign(g_prev);
             let step = sizes.next(step, agreement);

@@ -38,6 +38,6 @@ impl<F: Scalar> Rule<F, 0> for Sgd {
 
     fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
         let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
-        each(x, g, slots, |x, g, []| (x - lr * (g + decay * x), []));
+        each(x, g, slots, move |x, g, []| (x - lr * (g + decay * x), []));
     }
 }

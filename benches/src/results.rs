@@ -1,0 +1,405 @@
+//! What the experiments measured: the types of `results.json`, and its summary by method.
+//!
+//! The JSON is public: every field below is written under its own name, and a field that does
+//! not apply, or whose number is not finite, is absent (JSON has neither NaN nor infinity).
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The whole of `results.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// One entry for each experiment that ran, in the order in which they ran.
+    pub(crate) experiments: Vec<Experiment>,
+    /// The machine: processor, cores, operating system, threads used.
+    pub(crate) machine: String,
+    /// The commit that was measured.
+    pub(crate) commit: String,
+    /// When the run began: ISO 8601, UTC.
+    pub(crate) date: String,
+}
+
+/// One figure: several methods on one model and one data set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Experiment {
+    /// The name of its TOML file; the files of its plots begin with it.
+    pub(crate) name: String,
+    /// What the figure shows, as a heading.
+    pub(crate) title: String,
+    /// The data set, and how many examples of it.
+    pub(crate) data: String,
+    /// The model or test function that is minimized.
+    pub(crate) model: String,
+    /// What a reader must know to judge the figure, such as "stopped early".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+    /// One entry for each method and seed.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// One method with one seed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// The name of the method in the registry.
+    pub(crate) method: String,
+    /// The hyper-parameters in use, those from the learning-rate search included.
+    #[serde(serialize_with = "finite_entries")]
+    pub(crate) hyper: BTreeMap<String, f64>,
+    /// Seed of the initial weights, the order of the examples and the dropout masks.
+    pub(crate) seed: u64,
+    /// Trajectories only: the test function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+    /// Why the run ended before its time ("diverged", "stopped"); absent for a complete run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
+    /// What was measured, in the order of the updates. All seeds of a method share one grid of
+    /// updates, but a failed run stops early.
+    pub(crate) points: Vec<Point>,
+}
+
+/// The state of a run after `update` updates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    /// Updates of the parameters so far; 0 is the start.
+    pub(crate) update: u64,
+    /// Passes over the training set so far.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) epoch: Option<f64>,
+    /// Wall-clock time spent on training so far, evaluation excluded, in seconds.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) seconds: Option<f64>,
+    /// Gradients evaluated so far, each over one minibatch.
+    pub(crate) gradient_evaluations: u64,
+    /// Mean loss over the training examples.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) train_loss: Option<f64>,
+    /// Mean loss over the test examples.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) test_loss: Option<f64>,
+    /// Share of the test examples that are classified wrongly, from 0 to 1.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) test_error: Option<f64>,
+    /// Trajectories only: the two parameters.
+    #[serde(skip_serializing_if = "not_finite_pair")]
+    pub(crate) x: Option<[f64; 2]>,
+    /// Trajectories only: the test function at `x`.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) value: Option<f64>,
+}
+
+fn not_finite(value: &Option<f64>) -> bool {
+    !value.is_some_and(f64::is_finite)
+}
+
+fn not_finite_pair(pair: &Option<[f64; 2]>) -> bool {
+    !pair.is_some_and(|p| p.iter().all(|v| v.is_finite()))
+}
+
+fn finite_entries<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map(map.iter().filter(|(_, v)| v.is_finite()))
+}
+
+impl Experiment {
+    /// An experiment on several test functions as one for each, named `EXPERIMENT-PROBLEM`:
+    /// that is what a figure or a table shows. Others as they are.
+    pub(crate) fn figures(&self) -> Vec<Experiment> {
+        let mut figures: Vec<Experiment> = Vec::new();
+        for run in &self.runs {
+            let name = match &run.problem {
+                Some(problem) => format!("{}-{problem}", self.name),
+                None => self.name.clone(),
+            };
+            match figures.iter_mut().find(|figure| figure.name == name) {
+                Some(figure) => figure.runs.push(run.clone()),
+                None => figures.push(Experiment {
+                    title: match &run.problem {
+                        Some(problem) => format!("{}: {problem}", self.title),
+                        None => self.title.clone(),
+                    },
+                    name,
+                    runs: vec![run.clone()],
+                    ..self.clone()
+                }),
+            }
+        }
+        figures
+    }
+}
+
+impl Results {
+    /// Writes `results.json` into `dir`, which is created if need be, and returns its path.
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<PathBuf> {
+        let path = dir.join("results.json");
+        let mut json = serde_json::to_vec(self)?;
+        json.push(b'\n');
+        write_atomic(&path, &json)?;
+        Ok(path)
+    }
+}
+
+/// Writes a file so that a reader, or a crash, sees the old content or the new and never a part:
+/// a temporary file in the same folder, synced and renamed.
+pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let write = || -> io::Result<()> {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|e| {
+        // The first error is the one to report; there may be no temporary file at all.
+        let _ = std::fs::remove_file(&temporary);
+        io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()))
+    })
+}
+
+/// Median and range over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stat {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Stat {
+    /// Of the finite values; none if there are none. Of an even number of values the median is
+    /// the mean of the middle two.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut v: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+        v.sort_by(f64::total_cmp);
+        let (min, max) = (*v.first()?, *v.last()?);
+        let (low, high) = (*v.get((v.len() - 1) / 2)?, *v.get(v.len() / 2)?);
+        // Halved before they are added: the sum of two large values overflows.
+        let median = if low == high {
+            low
+        } else {
+            0.5 * low + 0.5 * high
+        };
+        Some(Stat { median, min, max })
+    }
+}
+
+/// One method of an experiment at the end of its runs, over the seeds that did not fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) method: String,
+    /// Of the method's first run: the choice is made once for all seeds.
+    pub(crate) hyper: BTreeMap<String, f64>,
+    pub(crate) train_loss: Option<Stat>,
+    pub(crate) test_loss: Option<Stat>,
+    pub(crate) test_error: Option<Stat>,
+    pub(crate) value: Option<Stat>,
+    pub(crate) seconds_per_update: Option<f64>,
+    /// Why runs failed, and how many if not all did.
+    pub(crate) failed: Option<String>,
+}
+
+/// One row for each method, the lowest final training loss (for trajectories: value) first;
+/// then methods of which some seeds failed, and last those of which all did.
+pub(crate) fn summary(experiment: &Experiment) -> Vec<Row> {
+    let mut rows: Vec<(bool, bool, f64, Row)> = Vec::new();
+    for runs in by_method(experiment) {
+        let failed: Vec<&str> = runs.iter().filter_map(|r| r.failed.as_deref()).collect();
+        let row = row(&runs, &failed);
+        let rank = row
+            .train_loss
+            .or(row.value)
+            .map_or(f64::INFINITY, |s| s.median);
+        rows.push((failed.len() == runs.len(), !failed.is_empty(), rank, row));
+    }
+    rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
+    rows.into_iter().map(|(.., row)| row).collect()
+}
+
+/// The runs of each method, methods in the order of their first run.
+pub(crate) fn by_method(experiment: &Experiment) -> Vec<Vec<&Run>> {
+    let mut groups: Vec<Vec<&Run>> = Vec::new();
+    for run in &experiment.runs {
+        let same = |g: &&mut Vec<&Run>| g.first().is_some_and(|r| r.method == run.method);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    groups
+}
+
+fn row(runs: &[&Run], failed: &[&str]) -> Row {
+    let last = |field: fn(&Point) -> Option<f64>| {
+        let complete = runs.iter().filter(|r| r.failed.is_none());
+        Stat::of(complete.filter_map(|r| r.points.iter().rev().find_map(field)))
+    };
+    let reason = failed
+        .first()
+        .map(|first| match failed.len() == runs.len() {
+            true => (*first).to_owned(),
+            false => format!("{} of {} seeds: {first}", failed.len(), runs.len()),
+        });
+    Row {
+        method: runs.first().map_or_else(String::new, |r| r.method.clone()),
+        hyper: runs.first().map_or_else(BTreeMap::new, |r| r.hyper.clone()),
+        train_loss: last(|p| p.train_loss),
+        test_loss: last(|p| p.test_loss),
+        test_error: last(|p| p.test_error),
+        value: last(|p| p.value),
+        seconds_per_update: Stat::of(runs.iter().filter_map(|r| pace(r))).map(|s| s.median),
+        failed: reason,
+    }
+}
+
+/// Seconds per update between the first and the last point that have a time.
+fn pace(run: &Run) -> Option<f64> {
+    let mut timed = run
+        .points
+        .iter()
+        .filter_map(|p| Some((p.update, p.seconds?)));
+    let (first, last) = (timed.next()?, timed.next_back()?);
+    let updates = last.0.checked_sub(first.0).filter(|&n| n > 0)?;
+    Some((last.1 - first.1) / updates as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(method: &str, losses: &[f64], failed: Option<&str>) -> Run {
+        let point = |(i, loss): (usize, &f64)| Point {
+            update: 100 * i as u64,
+            seconds: Some(1.0 + i as f64),
+            train_loss: Some(*loss),
+            ..Point::default()
+        };
+        let points = losses.iter().enumerate().map(point).collect();
+        let failed = failed.map(str::to_owned);
+        Run {
+            method: method.into(),
+            failed,
+            points,
+            ..Run::default()
+        }
+    }
+
+    #[test]
+    fn medians() {
+        let of = |v: &[f64]| Stat::of(v.iter().copied()).map(|s| (s.median, s.min, s.max));
+        assert_eq!(of(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
+        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]), Some((2.5, 1.0, 4.0)));
+        assert_eq!(of(&[7.0]), Some((7.0, 7.0, 7.0)));
+        assert_eq!(of(&[f64::NAN, 2.0, f64::INFINITY]), Some((2.0, 2.0, 2.0)));
+        assert_eq!(
+            of(&[f64::MAX, f64::MAX]),
+            Some((f64::MAX, f64::MAX, f64::MAX))
+        );
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn the_lowest_loss_is_first_and_failures_are_last() {
+        let runs = vec![
+            run("all-fail", &[2.0, 0.001], Some("diverged")),
+            run("some-fail", &[2.0, 0.1], None),
+            run("some-fail", &[2.0], Some("diverged")),
+            run("second", &[2.0, 0.5], None),
+            run("second", &[2.0, 1.5], None),
+            run("no-points", &[], None),
+            run("first", &[0.1, 0.9], None),
+        ];
+        let rows = summary(&Experiment {
+            runs,
+            ..Experiment::default()
+        });
+        let order: Vec<&str> = rows.iter().map(|r| r.method.as_str()).collect();
+        assert_eq!(
+            order,
+            ["first", "second", "no-points", "some-fail", "all-fail"]
+        );
+        assert_eq!(
+            rows[1].train_loss,
+            Some(Stat {
+                median: 1.0,
+                min: 0.5,
+                max: 1.5
+            })
+        );
+        assert_eq!(rows[1].seconds_per_update, Some(0.01));
+        assert_eq!(rows[3].failed.as_deref(), Some("1 of 2 seeds: diverged"));
+        assert_eq!(
+            (rows[4].failed.as_deref(), rows[4].train_loss),
+            (Some("diverged"), None)
+        );
+    }
+
+    #[test]
+    fn what_does_not_apply_is_absent() {
+        let point = Point {
+            update: 3,
+            gradient_evaluations: 4,
+            train_loss: Some(f64::NAN),
+            test_loss: Some(0.5),
+            x: Some([1.0, f64::INFINITY]),
+            ..Point::default()
+        };
+        let run = Run {
+            method: "sgd".into(),
+            hyper: [("lr".to_owned(), 0.5), ("limit".to_owned(), f64::INFINITY)].into(),
+            points: vec![point],
+            ..Run::default()
+        };
+        let experiment = Experiment {
+            name: "e".into(),
+            runs: vec![run],
+            ..Experiment::default()
+        };
+        let results = Results {
+            experiments: vec![experiment],
+            ..Results::default()
+        };
+        let json = json!({
+            "experiments": [{
+                "name": "e", "title": "", "data": "", "model": "",
+                "runs": [{
+                    "method": "sgd", "hyper": {"lr": 0.5}, "seed": 0,
+                    "points": [{"update": 3, "gradient_evaluations": 4, "test_loss": 0.5}],
+                }],
+            }],
+            "machine": "", "commit": "", "date": "",
+        });
+        let dir = std::env::temp_dir().join(format!("opt-bench-results-{}", std::process::id()));
+        let path = results.write(&dir).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let files = std::fs::read_dir(&dir).unwrap().count();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            json
+        );
+        assert_eq!(files, 1, "the temporary file is gone");
+        let read: Results = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.experiments[0].runs[0].points[0].train_loss, None);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file() {
+        let file = std::env::temp_dir().join(format!("opt-bench-file-{}", std::process::id()));
+        write_atomic(&file, b"old").unwrap();
+        let error = write_atomic(&file.join("x"), b"new")
+            .unwrap_err()
+            .to_string();
+        std::fs::remove_file(&file).unwrap();
+        assert!(
+            error.contains(&file.join("x").display().to_string()),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Trajectories on functions of two variables.
+
+use opt_core::{Counted, Entry, Objective};
+use opt_testkit::{Plane, planes};
+
+use crate::experiment::{Experiment, Trajectories};
+use crate::plot::Landscape;
+use crate::results::{Point, Run};
+use crate::train::hyper;
+
+/// What the methods step here.
+pub(crate) type Surface = Counted<Plane>;
+
+/// The path of every method on every problem.
+pub(crate) fn run(
+    experiment: &Experiment,
+    config: &Trajectories,
+    entries: &[&Entry<f64, Surface>],
+) -> Result<Vec<Run>, String> {
+    let planes = planes().map_err(|e| e.to_string())?;
+    let mut runs = Vec::new();
+    for problem in &config.problems {
+        let plane = planes.iter().find(|plane| plane.name == problem);
+        let plane = plane.ok_or_else(|| format!("{}: no problem `{problem}`", experiment.name))?;
+        for entry in entries {
+            runs.push(path(experiment, config, entry, plane)?);
+        }
+    }
+    Ok(runs)
+}
+
+fn path(
+    experiment: &Experiment,
+    config: &Trajectories,
+    entry: &Entry<f64, Surface>,
+    plane: &Plane,
+) -> Result<Run, String> {
+    let set = experiment.set(entry.name());
+    let mut surface = Counted::new(plane.clone());
+    let mut x = plane.start;
+    let point = |update: u64, x: [f64; 2], gradients: u64| Point {
+        update,
+        gradient_evaluations: gradients,
+        x: Some(x),
+        value: Some((plane.value)(x)),
+        ..Point::default()
+    };
+    let mut run = Run {
+        method: entry.name().to_owned(),
+        hyper: hyper(entry, &set),
+        problem: Some(plane.name.to_owned()),
+        points: vec![point(0, x, 0)],
+        ..Run::default()
+    };
+    let named: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+    let params = <Plane as Objective<f64>>::params(plane);
+    let built = entry.build(&named, params);
+    let mut method = built.map_err(|e| format!("{}: {e}", entry.name()))?;
+    for update in 1..=config.steps {
+        if let Err(why) = method.step(&mut surface, &mut x) {
+            run.failed = Some(format!("step {update}: {why}"));
+            break;
+        }
+        run.points.push(point(update, x, surface.gradients));
+    }
+    Ok(run)
+}
+
+/// What to draw under the trajectories of the figure `EXPERIMENT-PROBLEM`.
+pub(crate) fn landscape(figure: &str) -> Option<Landscape> {
+    let planes = planes().ok()?;
+    let plane = planes
+        .into_iter()
+        .find(|p| figure.ends_with(&format!("-{}", p.name)))?;
+    let [x, y] = plane.window;
+    let (value, minimum) = (plane.value, plane.minimum);
+    Some(Landscape {
+        f: Box::new(move |x, y| value([x, y])),
+        x,
+        y,
+        minimum,
+    })
+}
