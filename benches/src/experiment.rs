@@ -243,6 +243,22 @@ mod tests {
         let all = Experiment::read_all(&crate::experiments_dir()).unwrap();
         let names: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["mnist-logistic", "mnist-mlp", "visual"]);
+        let entries = opt_firstorder::zoo::<f64, crate::visual::Surface>();
+        for experiment in &all {
+            let mut named = Vec::new();
+            match &experiment.config {
+                Config::Trajectories(c) => named.extend(c.set.keys()),
+                Config::Training(c) => {
+                    named.extend(c.set.keys());
+                    named.extend(c.grid.by_method.keys());
+                    named.extend(&c.constant);
+                    named.extend(c.methods.iter().flatten());
+                }
+            }
+            for method in named {
+                assert!(opt_core::find_entry(&entries, method).is_ok(), "{method}");
+            }
+        }
     }
 
     #[test]

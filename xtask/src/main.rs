@@ -72,13 +72,7 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The cargo that runs us, with one OpenBLAS thread unless the user says otherwise: the crates
-/// split their matrix products over rayon's threads, and a pool of OpenBLAS's own under each of
-/// them would oversubscribe the cores.
+/// The cargo that runs us.
 fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    if env::var_os("OPENBLAS_NUM_THREADS").is_none() {
-        cargo.env("OPENBLAS_NUM_THREADS", "1");
-    }
-    cargo
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -67,6 +67,11 @@ pub use rprop::{IRpropMinus, RpropMinus, RpropPlus};
 pub use sgd::Sgd;
 pub use zoo::zoo;
 
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 use opt_core::Scalar;
 
 /// n/d, and 0 where d is 0.
