@@ -1,7 +1,7 @@
 //! The training loop of `mnist-mlp` with Adam (gathering a minibatch, dropout masks, forward,
 //! backward, update) against its matrix products alone, both in the same run and in turns.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 

@@ -5,11 +5,12 @@
 //! refuse what is not finite. `ratio` is to a loop that does the same reads and writes;
 //! `without check` is to a loop that reads g only once.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, black_box};
+use criterion::Criterion;
 use opt_core::{Elementwise, Objective, ParamMap};
 use opt_firstorder::zoo;
 use rayon::prelude::*;

@@ -320,10 +320,7 @@ mod tests {
             ..Experiment::default()
         };
         let experiments = vec![figure(&["sgd", "nag", "adam"]), figure(&["adam", "nag"])];
-        let styles = styles(&Results {
-            experiments,
-            ..Results::default()
-        });
+        let styles = styles(&experiments);
         assert_eq!(
             styles,
             [("adam", 0), ("nag", 1), ("sgd", 2)]

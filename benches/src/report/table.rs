@@ -208,6 +208,7 @@ mod tests {
                 train_loss: Some(loss),
                 ..Point::default()
             }],
+            ..Run::default()
         };
         Experiment {
             name: "e".into(),
