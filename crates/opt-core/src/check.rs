@@ -1,4 +1,4 @@
-use crate::{Error, Objective, Scalar};
+use crate::{Error, Objective, ParamMap, Scalar};
 
 /// Where a gradient differs most from central differences.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +23,9 @@ pub struct GradientCheck {
 /// third derivative is near 1; in single precision no h tells much.
 ///
 /// # Errors
-/// [`Error::Argument`] unless `h` is finite and above 0, [`Error::Length`], or what the objective
-/// refuses. A loss or a derivative that is not finite is an [`Error::NonFiniteLoss`].
+/// [`Error::Argument`] unless `h` is finite and above 0, also after rounding beside every element;
+/// [`Error::Length`], [`Error::NonFiniteLoss`], [`Error::NonFiniteGradient`], or what the objective
+/// refuses.
 pub fn check_gradient<F: Scalar, O: Objective<F> + ?Sized>(
     objective: &mut O,
     x: &[F],
@@ -53,7 +54,7 @@ pub fn check_gradient<F: Scalar, O: Objective<F> + ?Sized>(
         let scale = analytic.abs().max(numeric.abs()).max(1.0);
         let error = (analytic - numeric).abs() / scale;
         if !error.is_finite() {
-            return Err(Error::NonFiniteLoss(numeric));
+            return Err(refusal(objective.params(), i, analytic, [above, below], h));
         }
         if worst.as_ref().is_none_or(|(_, w)| error > w.error) {
             let check = GradientCheck {
@@ -72,4 +73,22 @@ pub fn check_gradient<F: Scalar, O: Objective<F> + ?Sized>(
         check.index = index;
     }
     Ok(check)
+}
+
+/// Why coordinate `i` has no error that is finite.
+fn refusal(params: &ParamMap, i: usize, analytic: f64, losses: [f64; 2], h: f64) -> Error {
+    if let Some((segment, index)) = params.locate(i).filter(|_| !analytic.is_finite()) {
+        return Error::NonFiniteGradient {
+            segment: segment.name.clone(),
+            index,
+            value: analytic,
+        };
+    }
+    match losses.iter().find(|loss| !loss.is_finite()) {
+        Some(&loss) => Error::NonFiniteLoss(loss),
+        None => Error::Argument {
+            name: "h",
+            value: h,
+        },
+    }
 }

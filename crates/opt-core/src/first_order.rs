@@ -30,7 +30,8 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// One rule for all parameters.
     ///
     /// # Errors
-    /// [`Error::Hyper`] if a hyper-parameter is out of its range.
+    /// [`Error::Hyper`] if a hyper-parameter is out of its range, [`Error::SegmentTooLarge`] if
+    /// the state does not fit into memory.
     pub fn new(rule: R, params: &ParamMap) -> Result<Self, Error> {
         Self::build(params, vec![rule])
     }
@@ -65,7 +66,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Hyper`] if a hyper-parameter of any rule is out of its range.
+    /// As [`new`](Self::new), for any of the rules.
     pub fn with(params: &ParamMap, mut rule: impl FnMut(&Segment) -> R) -> Result<Self, Error> {
         Self::build(params, params.segments().iter().map(&mut rule).collect())
     }
@@ -79,6 +80,8 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
                 _ => segment.range.end,
             };
             for (buffer, slot) in slots.iter_mut().zip(rule.slots()) {
+                (buffer.try_reserve_exact(end - buffer.len()))
+                    .map_err(|_| Error::SegmentTooLarge(segment.name.clone()))?;
                 buffer.resize(end, F::of(slot.init));
             }
         }
@@ -142,7 +145,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
         self.params.check_len("x", x.len())?;
         self.params.check_len("gradient", g.len())?;
         self.check_finite(g)?;
-        self.t += 1;
+        self.t = self.t.saturating_add(1);
         let t = self.t;
         self.drive(x, g, &|rule, x, g, slots| rule.update(t, x, g, slots));
         Ok(())
@@ -172,7 +175,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
         if !finite {
             return Err(non_finite(segments.iter().zip(g.iter().copied())));
         }
-        self.t += 1;
+        self.t = self.t.saturating_add(1);
         let t = self.t;
         let slots = self.slots.each_mut().map(Vec::as_mut_slice);
         parts(&self.rules, x, g, slots, &|rule, x, g, slots| {

@@ -6,7 +6,8 @@
 //!
 //! - an [`Objective`] is the model with its loss: value and gradient over one flat parameter
 //!   vector, whose [`ParamMap`] names its tensors; what else a method may need is a trait of its
-//!   own ([`HessianDiag`], [`HessianProduct`], [`GaussNewton`], [`Layered`]);
+//!   own ([`HessianDiag`], [`HessianProduct`], [`GaussNewton`], [`Layered`], [`Fisher`],
+//!   [`Reparametrized`]);
 //! - a [`Rule`] is an elementwise method in the paper's symbols; [`FirstOrder`] runs it at the
 //!   speed of memory, with or without an objective;
 //! - a [`Method`] is one iteration of any training method, and a [`State`] all of it that must
@@ -42,7 +43,10 @@ pub use first_order::FirstOrder;
 pub use hyper::{Bound, Field, FieldVisitor, Hyper, list as list_hyper};
 pub use kernel::{all_finite, dot, each, norm};
 pub use method::{Method, Parameters, Report, State, Visit};
-pub use objective::{Counted, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective};
+pub use objective::{
+    Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective,
+    ObserveInputs, Reparametrized,
+};
 pub use param_map::{ParamMap, Segment};
 pub use registry::{AnyMethod, Elementwise, Entry, find as find_entry};
 pub use rule::{Rule, Slot};

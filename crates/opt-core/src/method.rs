@@ -74,6 +74,9 @@ pub struct Parameters<'a, F> {
 
 impl<F: Scalar> State<F> for Parameters<'_, F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        if self.x.len() != self.map.len() {
+            return;
+        }
         for segment in self.map.segments() {
             if let Some(data) = self.x.get_mut(segment.range.clone()) {
                 visitor.buffer(&segment.name, &segment.shape, data);

@@ -1,4 +1,4 @@
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 use crate::{Error, ParamMap, Scalar};
 
@@ -64,6 +64,66 @@ pub trait Layered<F: Scalar>: Objective<F> {
     /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
     /// `None` before the first call or beyond the last layer.
     fn layer(&self, index: usize) -> Option<Layer<'_, F>>;
+}
+
+/// A layered model that is a probability distribution of its output, p(y | x, θ), and so has a
+/// Fisher matrix: the mean over samples and over the model's own labels of the gradient's outer
+/// product. Both calls run the loaded minibatch forward and backward, and leave inputs and deltas
+/// for [`Layered::layer`] to show.
+///
+/// The deltas are those of the mean over the batch, as after [`Objective::grad`].
+pub trait Fisher<F: Scalar>: Layered<F> {
+    /// Number of outputs z, and so of [`factor`](Self::factor)s.
+    fn outputs(&self) -> usize;
+
+    /// Deltas of −ln p(y | x, θ) for labels y that are drawn from the model: from softmax for a
+    /// softmax cross-entropy, from Bernoulli for a sigmoid one, from a Gaussian of variance 1 for
+    /// half a squared error. The same seed draws the same labels.
+    ///
+    /// # Errors
+    /// As [`Objective::value`].
+    fn sample(&mut self, x: &[F], seed: u64) -> Result<(), Error>;
+
+    /// Deltas of column `index` of a factor L of the Fisher matrix of the output, L·Lᵀ =
+    /// E_y[∇_z ln p ∇_z ln pᵀ], for each sample: summed over all columns, the outer products of
+    /// the samples' gradients give the exact Fisher matrix, without drawing.
+    ///
+    /// # Errors
+    /// As [`Objective::value`].
+    fn factor(&mut self, x: &[F], index: usize) -> Result<(), Error>;
+}
+
+/// What [`Reparametrized::observe`] calls with some rows of the input h of a layer, of shape
+/// (rows, fan_in), before whitening.
+pub type ObserveInputs<'a, F> = dyn FnMut(usize, ArrayView2<'_, F>) -> Result<(), Error> + 'a;
+
+/// A layered model whose layers can whiten their input: a = V·U(h − c) + d, where V and d are the
+/// parameters in `x`, of the shapes of W and b, and U and c are the model's. Needed by PRONG in
+/// its own coordinates.
+pub trait Reparametrized<F: Scalar>: Layered<F> {
+    /// Runs the next `samples` samples of the model's statistics set through the network, without
+    /// dropout, and shows the inputs of every layer, piece by piece.
+    ///
+    /// # Errors
+    /// What the model or `visit` refuses; also if there is no statistics set.
+    fn observe(
+        &mut self,
+        x: &[F],
+        samples: usize,
+        visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<(), Error>;
+
+    /// Sets U, of shape (fan_in, fan_in), and c, of shape (fan_in), of layer `index`. The function
+    /// that `x` stands for changes with it, unless `x` is changed too.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for another shape, or no such layer; then nothing has changed.
+    fn set_whitening(
+        &mut self,
+        index: usize,
+        u: ArrayView2<'_, F>,
+        c: ArrayView1<'_, F>,
+    ) -> Result<(), Error>;
 }
 
 /// Inputs and output deltas of one dense layer over the last minibatch.
@@ -161,6 +221,42 @@ impl<F: Scalar, O: GaussNewton<F>> GaussNewton<F> for Counted<O> {
     fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
         self.products += 1;
         self.inner.gauss_newton_product(x, v, out)
+    }
+}
+
+impl<F: Scalar, O: Fisher<F>> Fisher<F> for Counted<O> {
+    fn outputs(&self) -> usize {
+        self.inner.outputs()
+    }
+
+    fn sample(&mut self, x: &[F], seed: u64) -> Result<(), Error> {
+        self.gradients += 1;
+        self.inner.sample(x, seed)
+    }
+
+    fn factor(&mut self, x: &[F], index: usize) -> Result<(), Error> {
+        self.gradients += 1;
+        self.inner.factor(x, index)
+    }
+}
+
+impl<F: Scalar, O: Reparametrized<F>> Reparametrized<F> for Counted<O> {
+    fn observe(
+        &mut self,
+        x: &[F],
+        samples: usize,
+        visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<(), Error> {
+        self.inner.observe(x, samples, visit)
+    }
+
+    fn set_whitening(
+        &mut self,
+        index: usize,
+        u: ArrayView2<'_, F>,
+        c: ArrayView1<'_, F>,
+    ) -> Result<(), Error> {
+        self.inner.set_whitening(index, u, c)
     }
 }
 

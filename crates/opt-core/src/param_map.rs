@@ -53,10 +53,15 @@ impl ParamMap {
             if !names.insert(name.clone()) {
                 return Err(Error::DuplicateSegment(name));
             }
-            let size = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-            let end = size.and_then(|n| len.checked_add(n));
-            // ndarray counts strides in isize, so that is the limit of a view.
-            let Some(end) = end.filter(|&end| isize::try_from(end).is_ok()) else {
+            // ndarray counts strides in isize, so that is the limit of a view; of an empty one,
+            // the limit of its other axes.
+            let fits = |n: &usize| isize::try_from(*n).is_ok();
+            let mut axes = shape.iter().filter(|&&d| d != 0);
+            let size = axes.try_fold(1_usize, |n, &d| n.checked_mul(d));
+            let size = size
+                .filter(fits)
+                .map(|n| if shape.contains(&0) { 0 } else { n });
+            let Some(end) = size.and_then(|n| len.checked_add(n)).filter(fits) else {
                 return Err(Error::SegmentTooLarge(name));
             };
             segments.push(Segment {

@@ -43,8 +43,8 @@ impl<F: Scalar> Snapshot<F> {
     /// Writes the copy back into states of the same names and shapes.
     ///
     /// # Errors
-    /// [`Error::Snapshot`] that lists everything that is missing, unknown or of another shape;
-    /// then nothing has been written.
+    /// [`Error::Snapshot`] that lists everything that is missing, unknown, of another shape, or
+    /// the second of its name; then nothing has been written.
     pub fn restore(&self, states: &mut Named<'_, '_, F>) -> Result<(), Error> {
         let mut problems = Vec::new();
         let mut seen = Vec::new();
@@ -99,7 +99,9 @@ struct Compare<'a, F> {
 impl<F> Compare<'_, F> {
     fn saw(&mut self, name: &str, found: impl FnOnce(&str, &Snapshot<F>) -> bool) {
         let name = join(self.prefix, name);
-        if !found(&name, self.snapshot) {
+        if self.seen.contains(&name) {
+            self.problems.push(format!("`{name}` is there twice"));
+        } else if !found(&name, self.snapshot) {
             self.problems.push(format!("`{name}` is missing"));
         }
         self.seen.push(name);
