@@ -102,7 +102,7 @@ rprop! {
 
 rprop! {
     /// Improved Rprop without backtracking: after a changed sign the parameter waits one step.
-    /// This is what PyTorch and optax call Rprop.
+    /// This is what PyTorch calls Rprop; optax applies the same moves one step late.
     ///
     /// ```text
     /// g ← 0 if s < 0
