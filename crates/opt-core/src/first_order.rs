@@ -30,8 +30,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// One rule for all parameters.
     ///
     /// # Errors
-    /// [`Error::Hyper`] if a hyper-parameter is out of its range, [`Error::SegmentTooLarge`] if
-    /// the state does not fit into memory.
+    /// [`Error::Hyper`], or [`Error::SegmentTooLarge`] if the state does not fit into memory.
     pub fn new(rule: R, params: &ParamMap) -> Result<Self, Error> {
         Self::build(params, vec![rule])
     }

@@ -160,8 +160,10 @@ mod tests {
 
     #[test]
     fn norm_neither_overflows_nor_underflows() {
-        assert_eq!(norm(&[3e200, 4e200]), 5e200);
-        assert_eq!(norm(&[3e-200, 4e-200]), 5e-200);
+        // Powers of two, so that 3, 4 and 5 times them are exact.
+        for unit in [2.0_f64.powi(700), 2.0_f64.powi(-700)] {
+            assert_eq!(norm(&[3.0 * unit, 4.0 * unit]), 5.0 * unit);
+        }
         assert_eq!(norm::<f64>(&[]), 0.0);
         assert!(norm(&[1.0, f64::NAN]).is_nan());
         assert_eq!(norm(&[1.0, f64::INFINITY]), f64::INFINITY);

@@ -57,11 +57,10 @@ impl ParamMap {
             // the limit of its other axes.
             let fits = |n: &usize| isize::try_from(*n).is_ok();
             let mut axes = shape.iter().filter(|&&d| d != 0);
-            let size = axes.try_fold(1_usize, |n, &d| n.checked_mul(d));
-            let size = size
-                .filter(fits)
-                .map(|n| if shape.contains(&0) { 0 } else { n });
-            let Some(end) = size.and_then(|n| len.checked_add(n)).filter(fits) else {
+            let product = axes.try_fold(1_usize, |n, &d| n.checked_mul(d));
+            let size = |n| if shape.contains(&0) { 0 } else { n };
+            let end = product.filter(fits).and_then(|n| len.checked_add(size(n)));
+            let Some(end) = end.filter(fits) else {
                 return Err(Error::SegmentTooLarge(name));
             };
             segments.push(Segment {

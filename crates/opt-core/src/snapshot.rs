@@ -100,7 +100,8 @@ impl<F> Compare<'_, F> {
     fn saw(&mut self, name: &str, found: impl FnOnce(&str, &Snapshot<F>) -> bool) {
         let name = join(self.prefix, name);
         if self.seen.contains(&name) {
-            self.problems.push(format!("`{name}` is there twice"));
+            self.problems
+                .push(format!("`{name}` is there twice: names must differ"));
         } else if !found(&name, self.snapshot) {
             self.problems.push(format!("`{name}` is missing"));
         }

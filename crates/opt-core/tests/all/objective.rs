@@ -1,0 +1,192 @@
+//! The gradient check, the counter, and the messages that come with an objective.
+
+use ndarray::ArrayView2;
+use opt_core::{
+    Counted, Error, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective, ParamMap,
+    Report, check_gradient,
+};
+
+/// Coordinates, and what is added to their derivatives.
+type Planted = &'static [(usize, f64)];
+
+/// x₀x₆ + Σ cᵢxᵢ³ with cᵢ = i + 1, and a few ways to be wrong.
+#[derive(Clone)]
+struct Cubic {
+    params: ParamMap,
+    planted: Vec<(usize, f64)>,
+    /// The loss where the last coordinate is above 2.
+    beyond: Option<f64>,
+}
+
+fn cubic(planted: &[(usize, f64)]) -> Cubic {
+    Cubic {
+        params: ParamMap::new([("w", vec![2, 2]), ("none", vec![0]), ("b", vec![3])]).unwrap(),
+        planted: planted.to_vec(),
+        beyond: None,
+    }
+}
+
+impl Objective<f64> for Cubic {
+    fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
+        let sum = x
+            .iter()
+            .enumerate()
+            .map(|(i, x)| (i + 1) as f64 * x.powi(3));
+        Ok(self
+            .beyond
+            .filter(|_| x[6] > 2.0)
+            .unwrap_or(x[0] * x[6] + sum.sum::<f64>()))
+    }
+
+    fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        for (i, (g, x)) in g.iter_mut().zip(x).enumerate() {
+            *g = 3.0 * (i + 1) as f64 * x * x;
+        }
+        g[0] += x[6];
+        g[6] += x[0];
+        self.planted.iter().for_each(|&(i, error)| g[i] += error);
+        self.value(x)
+    }
+}
+
+const X: [f64; 7] = [0.5, -1.0, 0.0, 1.5, -0.5, 1.0, 2.0];
+
+#[test]
+fn a_right_gradient_passes() {
+    for h in [1e-3, 1e-5] {
+        let worst = check_gradient(&mut cubic(&[]), &X, h).unwrap();
+        // Central differences of cx³ are off by ch², and by the rounding of a loss near 90.
+        assert!(worst.error < 7.0 * h * h + 90.0 * 1e-15 / h, "{worst:?}");
+    }
+}
+
+#[test]
+fn the_worst_derivative_is_named() {
+    // Coordinates with what is added there; then the one to be found, with its two derivatives.
+    let cases: [(Planted, (&str, usize), f64, f64); 6] = [
+        (&[(0, 0.25)], ("w", 0), 2.75, 3.0),
+        (&[(3, -0.5)], ("w", 3), 27.0, 26.5),
+        (&[(4, 0.25)], ("b", 0), 3.75, 4.0),
+        (&[(6, 1e3)], ("b", 2), 84.5, 1084.5),
+        (&[(0, 0.25), (2, 0.5), (5, 0.25)], ("w", 2), 0.0, 0.5),
+        // An error weighs more where the derivative is small.
+        (&[(6, 0.5), (2, 0.25)], ("w", 2), 0.0, 0.25),
+    ];
+    for (planted, place, derivative, analytic) in cases {
+        let worst = check_gradient(&mut cubic(planted), &X, 1e-5).unwrap();
+        assert_eq!((worst.segment.as_str(), worst.index), place);
+        assert_eq!(worst.analytic, analytic);
+        assert!((worst.numeric - derivative).abs() < 1e-8, "{worst:?}");
+        let error = (analytic - derivative).abs() / analytic.abs().max(derivative).max(1.0);
+        assert!((worst.error - error).abs() < 1e-8, "{worst:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_checked_is_refused() {
+    for h in [0.0, -1e-5, f64::NAN, f64::INFINITY] {
+        let error = check_gradient(&mut cubic(&[]), &X, h).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("h = {h}: must be finite and above 0")
+        );
+    }
+    for len in [0, 6, 8] {
+        let error = check_gradient(&mut cubic(&[]), &vec![0.0; len], 1e-5).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("x has length {len}, must have 7"))
+        );
+    }
+    for bad in [f64::NAN, f64::INFINITY] {
+        let mut objective = cubic(&[]);
+        objective.beyond = Some(bad);
+        let error = check_gradient(&mut objective, &X, 1e-5).unwrap_err();
+        let right = matches!(error, Error::NonFiniteLoss(v) if v.to_bits() == bad.to_bits());
+        assert!(right, "{error}");
+
+        let error = check_gradient(&mut cubic(&[(5, bad)]), &X, 1e-5).unwrap_err();
+        let expected = format!("gradient of segment `b` is {bad} at index 1");
+        assert_eq!(error.to_string(), expected);
+    }
+    // Beside 10²⁰ a step of 10⁻⁵ is none.
+    let mut x = X;
+    x[1] = 1e20;
+    let error = check_gradient(&mut cubic(&[]), &x, 1e-5).unwrap_err();
+    assert!(
+        matches!(error, Error::Argument { name: "h", .. }),
+        "{error}"
+    );
+}
+
+impl HessianDiag<f64> for Cubic {
+    fn hessian_diag(&mut self, _: &[f64], h: &mut [f64]) -> Result<(), Error> {
+        h.fill(1.0);
+        Ok(())
+    }
+}
+
+impl HessianProduct<f64> for Cubic {
+    fn hessian_product(&mut self, _: &[f64], _: &[f64], h: &mut [f64]) -> Result<(), Error> {
+        h.fill(2.0);
+        Ok(())
+    }
+}
+
+impl GaussNewton<f64> for Cubic {
+    fn gauss_newton_product(&mut self, _: &[f64], _: &[f64], h: &mut [f64]) -> Result<(), Error> {
+        h.fill(3.0);
+        Err(Error::objective("no such layer"))
+    }
+}
+
+impl Layered<f64> for Cubic {
+    fn layers(&self) -> usize {
+        1
+    }
+
+    fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
+        let empty = ArrayView2::from_shape((0, 0), &[]).ok()?;
+        (index == 0).then(|| Layer::new(0, Some(2), empty, empty))
+    }
+}
+
+#[test]
+fn evaluations_are_counted_and_passed_on() {
+    let mut counted = Counted::new(cubic(&[]));
+    let report = check_gradient(&mut counted, &X, 1e-5).unwrap();
+    assert_eq!(
+        report,
+        check_gradient(&mut counted.inner, &X, 1e-5).unwrap()
+    );
+    assert_eq!((counted.values, counted.gradients), (14, 1));
+
+    let mut h = [0.0; 7];
+    counted.hessian_diag(&X, &mut h).unwrap();
+    assert_eq!(h, [1.0; 7]);
+    counted.hessian_product(&X, &X, &mut h).unwrap();
+    assert_eq!(h, [2.0; 7]);
+    let error = counted.gauss_newton_product(&X, &X, &mut h).unwrap_err();
+    assert_eq!(error.to_string(), "objective: no such layer");
+    assert_eq!(h, [3.0; 7]);
+    assert_eq!((counted.diagonals, counted.products), (1, 2));
+    assert_eq!((counted.values, counted.gradients), (14, 1));
+
+    assert_eq!((counted.layers(), counted.params().len()), (1, 7));
+    assert_eq!(counted.layer(0).unwrap().bias, Some(2));
+    assert!(counted.layer(1).is_none());
+}
+
+#[test]
+fn a_report_refuses_a_loss_that_is_not_finite() {
+    assert_eq!(Report::new(0.5).unwrap().loss, 0.5);
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = Report::new(bad).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("the loss is {bad}: lower the learning rate")));
+    }
+}

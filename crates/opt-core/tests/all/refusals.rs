@@ -1,0 +1,144 @@
+//! What `FirstOrder` refuses, and that nothing has changed then.
+
+use opt_core::{Error, FirstOrder, ParamMap, Segment, Snapshot, State, Visit};
+
+use crate::chain::{Chain, Optimizer, PLAIN, map, optimizer, split, split_mut, wave};
+
+#[test]
+fn a_bad_rule_among_good_ones_is_refused() {
+    let map = map(&[2, 2, 2]);
+    for bad in 0..3 {
+        let rule = |s: &Segment| Chain {
+            mu: if s.range.start == 2 * bad { 1.0 } else { 0.5 },
+            ..PLAIN
+        };
+        let error = FirstOrder::<f64, Chain, 1>::with(&map, rule).unwrap_err();
+        assert_eq!(error.to_string(), "mu = 1: must be in [0, 1)");
+
+        let mut sgd = optimizer::<1>(&map, true);
+        let before = format!("{:?}", sgd.rules());
+        let mut call = 0;
+        // A closure that counts its calls is right only if each rule is changed exactly once.
+        let result = sgd.adjust(|rule| {
+            rule.lr = if call == bad { f64::NAN } else { 9.0 };
+            rule.init = 9.0;
+            call += 1;
+        });
+        assert!(matches!(result, Err(Error::Hyper { name: "lr", .. })));
+        assert_eq!(format!("{:?}", sgd.rules()), before);
+        sgd.adjust(|rule| {
+            rule.lr = call as f64;
+            call += 1;
+        })
+        .unwrap();
+        sgd.adjust(|rule| rule.lr *= 2.0).unwrap();
+        let changed: Vec<_> = sgd.rules().iter().map(|r| (r.lr, r.init)).collect();
+        // The starting values are those of `varied`.
+        assert_eq!(changed, [(6.0, 0.0), (8.0, 2.0), (10.0, 4.0)]);
+    }
+}
+
+/// x and all state, to compare before and after.
+fn all<const N: usize>(sgd: &mut Optimizer<N>, x: &[f32]) -> (Snapshot<f32>, Vec<f32>) {
+    (Snapshot::take(&mut [("sgd", sgd)]), x.to_vec())
+}
+
+#[test]
+fn bad_gradients_name_the_place_and_change_nothing() {
+    let sizes = [vec![3, 0, 4], vec![20_000, 0, 40_000, 7], vec![150; 300]];
+    for (lengths, per_segment) in sizes.iter().flat_map(|l| [(l, false), (l, true)]) {
+        let map = map(lengths);
+        let mut sgd = optimizer::<3>(&map, per_segment);
+        let mut x: Vec<f32> = (0..map.len()).map(wave).collect();
+        let good: Vec<f32> = (0..map.len()).map(|i| wave(i + 5)).collect();
+        sgd.apply(&mut x, &good).unwrap();
+        let before = all(&mut sgd, &x);
+        let places = map.segments().iter().filter(|s| !s.range.is_empty());
+        for (k, place) in places.enumerate() {
+            let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][k % 3];
+            let within = k * 7 % place.range.len();
+            let mut g = good.clone();
+            g[place.range.start + within] = bad;
+            if k % 2 == 1 {
+                g[map.len() - 1] = f32::NAN; // a later one, which must not be named
+            }
+            let result = [
+                sgd.apply(&mut x, &g),
+                sgd.apply_parts(&mut split_mut(&map, &mut x), &split(&map, &g)),
+            ];
+            let value = g[place.range.start + within];
+            let expected = format!(
+                "gradient of segment `{}` is {value} at index {within}",
+                place.name
+            );
+            for error in result {
+                assert_eq!(error.unwrap_err().to_string(), expected);
+            }
+        }
+        assert!(all(&mut sgd, &x) == before, "{lengths:?}");
+        assert_eq!(sgd.steps(), 1);
+    }
+}
+
+#[test]
+fn bad_lengths_name_the_slice_and_change_nothing() {
+    let map = map(&[2, 0, 3]);
+    let mut sgd = optimizer::<1>(&map, false);
+    let mut x = [1.0; 5];
+    let before = all(&mut sgd, &x);
+    // Lengths of the tensors, of the gradients, and what the error must say.
+    let cases: [(&[usize], &[usize], &str); 7] = [
+        (&[2, 0], &[2, 0, 3], "list of tensors has length 2"),
+        (&[2, 0, 3, 0], &[2, 0, 3], "list of tensors has length 4"),
+        (&[2, 0, 3], &[2, 3], "list of gradients has length 2"),
+        (&[], &[], "list of tensors has length 0"),
+        (&[2, 0, 2], &[2, 0, 3], "s2 has length 2, must have 3"),
+        (&[2, 1, 3], &[2, 1, 3], "s1 has length 1, must have 0"),
+        (&[2, 0, 3], &[2, 0, 4], "gradient of s2 has length 4, must"),
+    ];
+    for (tensors, gradients, text) in cases {
+        let mut own: Vec<Vec<f32>> = tensors.iter().map(|&n| vec![7.0; n]).collect();
+        let g: Vec<Vec<f32>> = gradients.iter().map(|&n| vec![1.0; n]).collect();
+        let g: Vec<&[f32]> = g.iter().map(Vec::as_slice).collect();
+        let mut slices: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
+        let error = sgd.apply_parts(&mut slices, &g).unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+        assert!(own.iter().flatten().all(|&v| v == 7.0));
+    }
+    let long = [0.0; 6];
+    let results = [
+        (sgd.apply(&mut x[..4], &long[..5]), "x has length 4"),
+        (sgd.apply(&mut x, &long), "gradient has length 6"),
+        (sgd.pass(&mut x[..4], &long[..5], |_, _, _, _| ()), "out"),
+        (sgd.pass(&mut x, &long, |_, _, _, _| ()), "input has length"),
+    ];
+    for (result, text) in results {
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    }
+    assert!(all(&mut sgd, &x) == before);
+}
+
+#[test]
+fn the_extremes_of_size_and_steps_do_not_panic() {
+    struct Last;
+    impl Visit<f32> for Last {
+        fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f32]) {}
+        fn count(&mut self, name: &str, value: &mut u64) {
+            assert_eq!(name, "t");
+            *value = u64::MAX;
+        }
+        fn number(&mut self, _: &str, _: &mut f64) {}
+    }
+    let mut sgd = optimizer::<1>(&map(&[2, 1]), false);
+    sgd.visit(&mut Last);
+    let mut x = [0.0; 3];
+    sgd.apply(&mut x, &[1.0; 3]).unwrap();
+    let (a, b) = x.split_at_mut(2);
+    sgd.apply_parts(&mut [a, b], &[&[1.0; 2], &[1.0]]).unwrap();
+    assert_eq!(sgd.steps(), u64::MAX);
+
+    let huge = ParamMap::flat(isize::MAX as usize).unwrap();
+    let error = FirstOrder::<f32, Chain, 1>::new(PLAIN, &huge).unwrap_err();
+    assert!(matches!(error, Error::SegmentTooLarge(name) if name == "x"));
+}
