@@ -111,6 +111,13 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
         self.slots.get(at).map(Vec::as_slice)
     }
 
+    /// The state buffer of this name, mutable: for what changes the parameters' coordinates.
+    pub fn slot_mut(&mut self, name: &str) -> Option<&mut [F]> {
+        let names = self.rules.first()?.slots();
+        let at = names.iter().position(|slot| slot.name == name)?;
+        self.slots.get_mut(at).map(Vec::as_mut_slice)
+    }
+
     /// Number of steps taken.
     pub fn steps(&self) -> u64 {
         self.t
@@ -142,8 +149,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// nor the state has changed.
     pub fn apply(&mut self, x: &mut [F], g: &[F]) -> Result<(), Error> {
         self.params.check_len("x", x.len())?;
-        self.params.check_len("gradient", g.len())?;
-        self.check_finite(g)?;
+        self.check_gradient(g)?;
         self.t = self.t.saturating_add(1);
         let t = self.t;
         self.drive(x, g, &|rule, x, g, slots| rule.update(t, x, g, slots));
@@ -201,7 +207,12 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
         Ok(())
     }
 
-    fn check_finite(&self, g: &[F]) -> Result<(), Error> {
+    /// Refuses what [`apply`](Self::apply) would refuse as a gradient.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::NonFiniteGradient`].
+    pub fn check_gradient(&self, g: &[F]) -> Result<(), Error> {
+        self.params.check_len("gradient", g.len())?;
         if all_finite(g) {
             return Ok(());
         }

@@ -18,6 +18,8 @@ pub enum Bound {
     Shrink,
     /// [1, ∞): factors that grow
     Grow,
+    /// 1, 2, 3, …: periods and sample sizes
+    Count,
 }
 
 impl Bound {
@@ -30,6 +32,7 @@ impl Bound {
                 Self::Unit => (0.0..1.0).contains(&value),
                 Self::Shrink => value > 0.0 && value <= 1.0,
                 Self::Grow => value >= 1.0,
+                Self::Count => value >= 1.0 && value.fract() == 0.0,
             }
     }
 }
@@ -42,6 +45,7 @@ impl fmt::Display for Bound {
             Self::Unit => "in [0, 1)",
             Self::Shrink => "in (0, 1]",
             Self::Grow => "finite and at least 1",
+            Self::Count => "a whole number of at least 1",
         })
     }
 }

@@ -25,6 +25,7 @@ mod error;
 #[cfg(feature = "safetensors")]
 mod file;
 mod first_order;
+mod gemm;
 mod hyper;
 mod kernel;
 mod method;
@@ -40,6 +41,7 @@ pub use check::{GradientCheck, check_gradient};
 pub use clip::{clip_global_norm, clip_value};
 pub use error::Error;
 pub use first_order::FirstOrder;
+pub use gemm::gemm;
 pub use hyper::{Bound, Field, FieldVisitor, Hyper, list as list_hyper};
 pub use kernel::{all_finite, dot, each, norm};
 pub use method::{Method, Parameters, Report, State, Visit};

@@ -28,6 +28,8 @@ pub struct Report<F> {
     /// The loss where the step's gradient was taken: at `x` before the step, unless the method
     /// says otherwise.
     pub loss: F,
+    /// What the method fell back to, if a part of it could not be computed.
+    pub fallback: Option<&'static str>,
 }
 
 impl<F: Scalar> Report<F> {
@@ -37,7 +39,10 @@ impl<F: Scalar> Report<F> {
     /// [`Error::NonFiniteLoss`], so that a method checks it by making its report.
     pub fn new(loss: F) -> Result<Self, Error> {
         if loss.is_finite() {
-            Ok(Self { loss })
+            Ok(Self {
+                loss,
+                fallback: None,
+            })
         } else {
             Err(Error::NonFiniteLoss(loss.f64()))
         }

@@ -61,6 +61,22 @@ pub trait Layered<F: Scalar>: Objective<F> {
     /// Number of dense layers.
     fn layers(&self) -> usize;
 
+    /// Positions of W, of shape (fan_out, fan_in), and of b, of shape (fan_out), if it has one,
+    /// of layer `index` in [`ParamMap::segments`]; `None` beyond the last layer.
+    fn segments(&self, _index: usize) -> Option<(usize, Option<usize>)> {
+        None
+    }
+
+    /// As [`Objective::grad`], but the gradients of the layers' W and b lack their part deltaᵀ·input
+    /// (for b: the sum of delta), which the caller makes of [`layer`](Self::layer) as it needs it.
+    /// What remains there is that of penalties.
+    ///
+    /// # Errors
+    /// As [`Objective::grad`].
+    fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
+        self.grad(x, g)
+    }
+
     /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
     /// `None` before the first call or beyond the last layer.
     fn layer(&self, index: usize) -> Option<Layer<'_, F>>;
@@ -263,6 +279,15 @@ impl<F: Scalar, O: Reparametrized<F>> Reparametrized<F> for Counted<O> {
 impl<F: Scalar, O: Layered<F>> Layered<F> for Counted<O> {
     fn layers(&self) -> usize {
         self.inner.layers()
+    }
+
+    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
+        self.inner.segments(index)
+    }
+
+    fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
+        self.gradients += 1;
+        self.inner.deltas(x, g)
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {

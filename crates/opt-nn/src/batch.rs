@@ -205,7 +205,7 @@ pub(crate) fn check_inputs<F>(spec: &Spec, inputs: &ArrayView2<'_, F>) -> Result
     check_width("inputs", spec.inputs, inputs.ncols())
 }
 
-fn check_width(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+pub(crate) fn check_width(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }

@@ -41,7 +41,27 @@ pub enum Error {
     #[error("no minibatch is loaded: call `load` first")]
     NotLoaded,
 
-    /// A minibatch without a sample.
+    /// Statistics were to be observed before there were samples for them.
+    #[error("there is no statistics set: call `set_statistics` first")]
+    NoStatistics,
+
+    /// A whitening with a NaN or an infinity.
+    #[error("U or c of layer {layer} is not finite: raise the ε of its eigenvalues, or skip it")]
+    NonFiniteWhitening {
+        /// The layer, counted from the input.
+        layer: usize,
+    },
+
+    /// A factor of the Fisher matrix beyond the last.
+    #[error("no factor {index} of the Fisher matrix: there are {outputs}, one for each output")]
+    Factor {
+        /// The index given.
+        index: usize,
+        /// Width of the last layer.
+        outputs: usize,
+    },
+
+    /// A minibatch or a statistics set without a sample.
     #[error("the batch is empty: it must have at least one row")]
     EmptyBatch,
 
@@ -52,10 +72,10 @@ pub enum Error {
         rows: usize,
     },
 
-    /// Inputs or targets of the wrong width.
+    /// Inputs, targets or a statistics set of the wrong width.
     #[error("{what} have {found} columns, must have {expected}")]
     Width {
-        /// `inputs` or `targets`.
+        /// `inputs`, `targets` or `statistics`.
         what: &'static str,
         /// The network's width.
         expected: usize,
@@ -90,17 +110,6 @@ pub enum Error {
         loss: Loss,
         /// The target's variant.
         target: &'static str,
-    },
-
-    /// Matrices that can't be multiplied.
-    #[error("gemm: ({}, {}) · ({}, {}) does not give ({}, {})", a.0, a.1, b.0, b.1, c.0, c.1)]
-    Shape {
-        /// Shape of the left factor.
-        a: (usize, usize),
-        /// Shape of the right factor.
-        b: (usize, usize),
-        /// Shape of the output.
-        c: (usize, usize),
     },
 }
 

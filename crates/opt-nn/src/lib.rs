@@ -26,6 +26,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Second-order methods find here what a layer's gradient is made of
+//! ([`Layered`](opt_core::Layered)), labels drawn from the model and the exact Fisher matrix
+//! ([`Fisher`](opt_core::Fisher)), and layers that whiten their input
+//! ([`Reparametrized`](opt_core::Reparametrized)).
+//!
 //! Activations are row-major matrices of shape (batch, features), weights are of shape (fan_out,
 //! fan_in), and every layer is a = h·Wᵀ + b. Results do not depend on the number of rayon's
 //! threads.
@@ -35,14 +40,17 @@
 
 mod activation;
 mod batch;
+mod elementary;
 mod error;
-mod gemm;
+mod fisher;
 mod init;
 mod loss;
 mod mlp;
 mod net;
+mod reparametrized;
 mod rows;
 mod spec;
+mod whiten;
 
 // Named nowhere, but it links the library.
 #[cfg(feature = "openblas")]
@@ -51,8 +59,8 @@ extern crate openblas_src as _;
 pub use activation::Activation;
 pub use batch::Target;
 pub use error::Error;
-pub use gemm::gemm;
 pub use init::Init;
 pub use loss::Loss;
 pub use mlp::{Evaluation, Mlp};
+pub use opt_core::gemm;
 pub use spec::{Dense, Spec};

@@ -1,7 +1,7 @@
-use opt_core::Scalar;
+use opt_core::{Scalar, dot, each};
 
-use crate::activation::{sigmoid, softplus};
 use crate::batch::Batch;
+use crate::elementary::{sigmoid, softplus};
 use crate::rows::{each_row, sum_rows};
 
 /// What is minimized: the mean over the batch of a function of the last layer's output z.
@@ -62,7 +62,7 @@ impl Loss {
 }
 
 /// `z ← exp(z − max z)`; the maximum, and the sum of the result.
-fn exponentials<F: Scalar>(z: &mut [F]) -> (F, f64) {
+pub(crate) fn exponentials<F: Scalar>(z: &mut [F]) -> (F, f64) {
     let max = z.iter().fold(F::neg_infinity(), |m, &z| m.max(z));
     let mut sum = 0.0;
     for z in z {
@@ -72,28 +72,40 @@ fn exponentials<F: Scalar>(z: &mut [F]) -> (F, f64) {
     (max, sum)
 }
 
+/// `e ← scale·(e/sum − one-hot of class)`.
+pub(crate) fn subtract_label<F: Scalar>(e: &mut [F], class: usize, sum: f64, scale: F) {
+    let normalize = scale * F::of(sum.recip());
+    e.iter_mut().for_each(|e| *e *= normalize);
+    e[class] -= scale;
+}
+
 fn softmax_cross_entropy<F: Scalar>(z: &[F], class: usize, scale: F, slope: &mut [F]) -> f64 {
     slope.copy_from_slice(z);
     let (max, sum) = exponentials(slope);
-    let normalize = scale * F::of(sum.recip());
-    slope.iter_mut().for_each(|e| *e *= normalize);
-    slope[class] -= scale;
+    subtract_label(slope, class, sum, scale);
     sum.ln() - (z[class] - max).f64()
 }
 
+/// Sums the losses that `f` gives with the residuals.
 #[inline(always)]
 fn elementwise<F: Scalar>(
     z: &[F],
     y: &[F],
     scale: F,
     slope: &mut [F],
-    f: impl Fn(F, F) -> (F, F),
+    f: impl Fn(F, F) -> (F, F) + Copy + 'static,
 ) -> f64 {
-    let mut sum = 0.0;
-    for ((&z, &y), slope) in z.iter().zip(y).zip(slope) {
-        let (loss, residual) = f(z, y);
-        sum += loss.f64();
-        *slope = scale * residual;
+    // Some at a time, so that neither the pass nor the sum waits for the other.
+    const PART: usize = 128;
+    let (mut losses, ones, mut sum) = ([F::zero(); PART], [F::one(); PART], 0.0);
+    slope.copy_from_slice(y);
+    for (slope, z) in slope.chunks_mut(PART).zip(z.chunks(PART)) {
+        let losses = &mut losses[..z.len()];
+        each(slope, z, [&mut *losses], move |y, z, [_]| {
+            let (loss, residual) = f(z, y);
+            (scale * residual, [loss])
+        });
+        sum += dot(losses, &ones);
     }
     sum
 }

@@ -1,16 +1,18 @@
 use std::fmt;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
 use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
-use crate::gemm::in_pool;
 use crate::loss::misclassified;
 use crate::net::{Net, Pass};
 use crate::{Error, Spec, Target};
 
 /// Rows that inference takes at a time: enough for full speed, and a bound on memory.
-const CHUNK: usize = 1000;
+pub(crate) const CHUNK: usize = 1000;
+
+/// Multiplications of a forward pass that are not worth a second thread.
+const SMALL: usize = 1 << 24;
 
 /// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
 ///
@@ -19,19 +21,27 @@ const CHUNK: usize = 1000;
 /// that every call takes, with segments `layer0.weight` of shape (fan_out, fan_in), `layer0.bias`,
 /// `layer1.weight` and so on.
 ///
+/// A layer's input can be whitened, a = V·U(h − c) + d, with V and d in the place of weight and
+/// bias ([`Reparametrized`](opt_core::Reparametrized)): one more product in each direction, and
+/// nothing for a layer without. It holds for every evaluation, in training and in inference. The
+/// L2 penalty is that of V, as it stands in `x`.
+///
 /// No buffer shrinks: after a first step, batches of that size or below allocate nothing. (The
 /// pure-Rust GEMM allocates its packing buffer at every product; OpenBLAS does not.)
 #[derive(Clone)]
 pub struct Mlp<F> {
-    pub(crate) net: Net,
+    pub(crate) net: Net<F>,
     batch: Batch<F>,
     /// Of the last gradient.
     trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
     fresh: bool,
     /// Inference's own, so that it disturbs neither the minibatch nor what [`Layered`] shows.
-    chunk: Batch<F>,
-    scratch: Pass<F>,
+    pub(crate) chunk: Batch<F>,
+    pub(crate) scratch: Pass<F>,
+    pub(crate) statistics: Option<ArcArray2<F>>,
+    /// The row of `statistics` that is observed next.
+    pub(crate) cursor: u64,
 }
 
 /// How good a network is on a data set, in inference mode.
@@ -59,6 +69,8 @@ impl<F: Scalar> Mlp<F> {
             fresh: false,
             chunk: Batch::new(&net.spec),
             scratch: Pass::new(&net.spec),
+            statistics: None,
+            cursor: 0,
             net,
         })
     }
@@ -96,6 +108,7 @@ impl<F: Scalar> Mlp<F> {
         self.net.params.check_len("x", x.len())?;
         check(&self.net.spec, &inputs, target)?;
         let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
+        let layers = self.net.spec.layers.len();
         let (mut loss, mut wrong, mut squared) = (0.0, 0_usize, 0.0);
         for start in (0..rows).step_by(CHUNK) {
             let end = rows.min(start + CHUNK);
@@ -104,7 +117,7 @@ impl<F: Scalar> Mlp<F> {
                 Target::Values(values) => Target::Values(take(values, start, end)),
                 Target::Inputs => Target::Inputs,
             };
-            self.infer(x, take(inputs, start, end), Some(part))?;
+            self.infer(x, take(inputs, start, end), Some(part), layers)?;
             loss += self.net.loss(&self.chunk, &mut self.scratch, F::one())?;
             let len = (end - start) * outputs;
             if let (Target::Classes(classes), Some(z)) = (part, self.scratch.outputs.last()) {
@@ -133,11 +146,11 @@ impl<F: Scalar> Mlp<F> {
         self.net.params.check_len("x", x.len())?;
         check_inputs(&self.net.spec, &inputs)?;
         let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
-        let mut predictions = Vec::new();
+        let (mut predictions, layers) = (Vec::new(), self.net.spec.layers.len());
         grow(&mut predictions, rows, outputs)?;
         for start in (0..rows).step_by(CHUNK) {
             let end = rows.min(start + CHUNK);
-            self.infer(x, take(inputs, start, end), None)?;
+            self.infer(x, take(inputs, start, end), None, layers)?;
             if let Some(z) = self.scratch.outputs.last() {
                 let to = &mut predictions[start * outputs..end * outputs];
                 to.copy_from_slice(&z[..(end - start) * outputs]);
@@ -148,12 +161,13 @@ impl<F: Scalar> Mlp<F> {
             .map_err(|_| Error::BatchTooLarge { rows })
     }
 
-    /// Loads a chunk without dropout and runs it forward.
-    fn infer(
+    /// Loads a chunk without dropout and runs it forward through the first layers.
+    pub(crate) fn infer(
         &mut self,
         x: &[F],
         inputs: ArrayView2<'_, F>,
         target: Option<Target<'_, F>>,
+        layers: usize,
     ) -> Result<(), Error> {
         let Self {
             net,
@@ -162,16 +176,47 @@ impl<F: Scalar> Mlp<F> {
             ..
         } = self;
         chunk.load(&net.spec, inputs, target, None)?;
-        pooled(net, chunk.rows, || net.forward(x, chunk, scratch))
+        pooled(net, chunk.rows, || net.forward(x, chunk, scratch, layers))
+    }
+
+    /// Runs the minibatch backward from the slope that `forward` has left in the last delta, to
+    /// the deltas of all layers and, if it is wanted, to the gradient.
+    pub(crate) fn differentiate<R: Send>(
+        &mut self,
+        x: &[F],
+        g: Option<&mut [F]>,
+        forward: impl FnOnce(&Net<F>, &Batch<F>, &mut Pass<F>) -> Result<R, Error> + Send,
+    ) -> Result<R, opt_core::Error> {
+        self.net.params.check_len("x", x.len())?;
+        self.fresh = false;
+        let Self {
+            net,
+            batch,
+            trained,
+            ..
+        } = self;
+        let result = pooled(net, batch.rows, || {
+            let result = forward(net, batch, trained)?;
+            net.backward(x, batch, trained, g)?;
+            Ok(result)
+        });
+        let result = result.map_err(|e: Error| opt_core::Error::objective(e))?;
+        self.fresh = true;
+        Ok(result)
     }
 }
 
-/// Runs `f` inside the thread pool if the network is large enough.
-fn pooled<R: Send>(net: &Net, rows: usize, f: impl FnOnce() -> R + Send) -> R {
-    in_pool(rows, net.params.len(), 1, f)
+/// Runs `f` inside the thread pool if the network is so large that its products will be split:
+/// otherwise each of them, and every pass, would wake the pool from outside, at tens of
+/// microseconds.
+fn pooled<F: Scalar, R: Send>(net: &Net<F>, rows: usize, f: impl FnOnce() -> R + Send) -> R {
+    if rows.saturating_mul(net.params.len()) <= SMALL {
+        return f();
+    }
+    rayon::join(f, || ()).0
 }
 
-fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
+pub(crate) fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
     let (_, from) = a.split_at(Axis(0), start);
     from.split_at(Axis(0), end - start).0
 }
@@ -196,28 +241,35 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
-        self.fresh = false;
-        let Self {
-            net,
-            batch,
-            trained,
-            ..
-        } = self;
-        let loss = pooled(net, batch.rows, || {
-            let loss = net.objective(x, batch, trained)?;
-            net.backward(x, batch, trained, g)?;
-            Ok(loss)
-        });
-        let loss = loss.map_err(|e: Error| opt_core::Error::objective(e))?;
-        self.fresh = true;
-        Ok(loss)
+        self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))
     }
 }
 
-/// A layer is shown between a call of [`Objective::grad`] and the next of [`Mlp::load`].
+/// A layer is shown between a call of [`Objective::grad`] or [`Fisher`](opt_core::Fisher) and the
+/// next of [`Mlp::load`].
+///
+/// Of a whitened layer too, `input` is h, before whitening: so deltaᵀ·input is the gradient by
+/// W = V·U of the layer a = W·h + b, where `grad` gives that by V, deltaᵀ·(input − c)·Uᵀ, which is
+/// also what [`deltas`](Layered::deltas) leaves out.
 impl<F: Scalar> Layered<F> for Mlp<F> {
     fn layers(&self) -> usize {
         self.net.spec.layers.len()
+    }
+
+    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
+        let (weight, bias) = Net::<F>::segments(index);
+        (index < self.layers()).then_some((weight, Some(bias)))
+    }
+
+    fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
+        self.net.params.check_len("x", x.len())?;
+        self.net.params.check_len("gradient", g.len())?;
+        let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
+        g.fill(F::zero());
+        for index in 0..self.layers() {
+            self.net.penalize(index, x, g);
+        }
+        Ok(loss)
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
@@ -230,9 +282,10 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
             .units;
         let (rows, fan_in) = (self.batch.rows, self.net.spec.fan_in(index));
         let input = self.net.input(index, &self.batch, &self.trained.outputs);
+        let (weight, bias) = Net::<F>::segments(index);
         Some(Layer::new(
-            2 * index,
-            Some(2 * index + 1),
+            weight,
+            Some(bias),
             view(input, rows, fan_in).ok()?,
             view(&self.trained.deltas[index], rows, units).ok()?,
         ))

@@ -11,8 +11,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{data, labels, parameters, spec};
-use ndarray::Array2;
-use opt_core::Objective;
+use ndarray::{Array1, Array2, ArrayView2};
+use opt_core::{Fisher, Objective, Reparametrized};
 use opt_nn::{Activation, Loss, Mlp, Target, gemm};
 
 struct Counting;
@@ -47,30 +47,56 @@ fn count(f: impl FnOnce()) -> usize {
 
 const WIDTHS: [usize; 4] = [300, 512, 256, 10];
 
-/// Allocations of the products of one forward pass, and of one backward pass.
-fn products(rows: usize) -> [usize; 2] {
-    let (mut forward, mut backward) = (0, 0);
+/// Allocations of the products of a step.
+#[derive(Clone, Copy, Default)]
+struct Products {
+    /// Of a forward pass.
+    forward: usize,
+    /// Of the last layer in it.
+    last: usize,
+    /// Of the gradients of all weights.
+    weights: usize,
+    /// Of the deltas of all layers but the last.
+    deltas: usize,
+}
+
+fn products(rows: usize, whitened: bool) -> Products {
+    let mut all = Products::default();
     for (index, shape) in WIDTHS.windows(2).enumerate() {
         let (mut below, mut above) = (
             Array2::<f32>::zeros((rows, shape[0])),
             Array2::zeros((rows, shape[1])),
         );
         let mut weight = Array2::zeros((shape[1], shape[0]));
-        forward += count(|| gemm(1.0, below.view(), weight.t(), 0.0, above.view_mut()).unwrap());
-        backward += count(|| gemm(1.0, above.t(), below.view(), 0.0, weight.view_mut()).unwrap());
-        if index > 0 {
-            backward +=
-                count(|| gemm(1.0, above.view(), weight.view(), 0.0, below.view_mut()).unwrap());
+        all.last = count(|| gemm(1.0, below.view(), weight.t(), 0.0, above.view_mut()).unwrap());
+        all.weights +=
+            count(|| gemm(1.0, above.t(), below.view(), 0.0, weight.view_mut()).unwrap());
+        let mut deltas =
+            count(|| gemm(1.0, above.view(), weight.view(), 0.0, below.view_mut()).unwrap());
+        if whitened {
+            let (u, mut other) = (Array2::zeros((shape[0], shape[0])), below.clone());
+            all.last += count(|| gemm(1.0, below.view(), u.t(), 0.0, other.view_mut()).unwrap());
+            deltas += count(|| gemm(1.0, below.view(), u.view(), 0.0, other.view_mut()).unwrap());
         }
+        all.forward += all.last;
+        all.deltas += if index > 0 { deltas } else { 0 };
     }
-    [forward, backward]
+    all
 }
 
-fn run() {
+fn run(whitened: bool) {
     let mut spec = spec(&WIDTHS, Activation::Relu, Loss::SoftmaxCrossEntropy);
     (spec.input_dropout, spec.layers[0].dropout, spec.l2) = (0.2, 0.5, 1e-4);
     let mut net = Mlp::<f32>::new(spec).unwrap();
     let (x, inputs, classes) = (parameters(&net, 1), data(128, 300), labels(128, 10));
+    let statistics = inputs.to_shared();
+    let whiten = |net: &mut Mlp<f32>| {
+        for (index, &fan_in) in WIDTHS[..3].iter().enumerate().filter(|_| whitened) {
+            let (u, c) = (Array2::eye(fan_in), Array1::zeros(fan_in));
+            net.set_whitening(index, u.view(), c.view()).unwrap();
+        }
+    };
+    whiten(&mut net);
     let mut g = vec![0.0; x.len()];
     let mut step = |rows: usize| {
         let inputs = inputs.view().split_at(ndarray::Axis(0), rows).0;
@@ -80,16 +106,37 @@ fn run() {
         let value = count(|| assert!(net.value(&x).unwrap().is_finite()));
         let evaluate =
             count(|| assert!(net.evaluate(&x, inputs, target).unwrap().loss.is_finite()));
-        [load, grad, value, evaluate]
+        let sample = count(|| net.sample(&x, 3).unwrap());
+        let factor = count(|| net.factor(&x, 3).unwrap());
+        let mut seen = 0;
+        net.set_statistics(statistics.clone()).unwrap();
+        let observe = count(|| {
+            let mut visit = |_: usize, rows: ArrayView2<'_, f32>| {
+                seen += rows.nrows();
+                Ok(())
+            };
+            net.observe(&x, rows, &mut visit).unwrap();
+        });
+        assert_eq!(seen, 3 * rows);
+        // New matrices take the place of the old, not of the buffers.
+        whiten(&mut net);
+        [load, grad, value, evaluate, sample, factor, observe]
     };
     let first = step(128);
     assert!(first[0] > 0, "the counter counts");
     for rows in [128, 50, 1, 127, 128] {
-        let [forward, backward] = products(rows);
-        assert!(!cfg!(feature = "openblas") || forward + backward == 0);
+        let Products {
+            forward,
+            last,
+            weights,
+            deltas,
+        } = products(rows, whitened);
+        let grad = forward + weights + deltas;
+        assert!(!cfg!(feature = "openblas") || grad == 0);
+        let fisher = forward + deltas;
         assert_eq!(
             step(rows),
-            [0, forward + backward, forward, forward],
+            [0, grad, forward, forward, fisher, fisher, forward - last],
             "{rows} rows"
         );
     }
@@ -101,5 +148,5 @@ fn none_after_the_first_step() {
         .num_threads(1)
         .build()
         .unwrap();
-    pool.install(run);
+    pool.install(|| [false, true].map(run));
 }

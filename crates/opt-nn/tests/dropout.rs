@@ -5,7 +5,7 @@ mod common;
 
 use common::{data, labels, parameters, spec};
 use ndarray::Array2;
-use opt_core::{Layered, Objective};
+use opt_core::{Fisher, Layered, Objective, Reparametrized};
 use opt_nn::{Activation, Loss, Mlp, Spec, Target};
 
 /// 200 inputs of 1, dropped with the rates given, and a layer of 300 outputs of 1 dropped too.
@@ -133,10 +133,16 @@ fn any_number_of_threads_gives_the_same() {
             let mut g = vec![0.0; x.len()];
             net.load(data(130, 300).view(), Target::Classes(&classes), 5)
                 .unwrap();
+            let u = Array2::from_shape_fn((700, 700), |(i, j)| ((i + 2 * j) as f32).sin());
+            let c = ndarray::Array1::from_elem(700, 0.1);
+            net.set_whitening(1, u.view(), c.view()).unwrap();
             let loss = net.grad(&x, &mut g).unwrap();
+            net.sample(&x, 4).unwrap();
+            let sampled = net.layer(0).unwrap().delta.to_owned();
             (
                 loss.to_bits(),
                 g,
+                sampled,
                 net.predict(&x, data(1500, 300).view()).unwrap(),
             )
         })

@@ -60,6 +60,35 @@ fn auto_encoders() {
     }
 }
 
+/// The gradient of a penalty alone, and the deltas of `grad`.
+#[test]
+fn deltas_leave_out_what_the_layers_show() {
+    let mut spec = spec(&[4, 5, 4, 3], Activation::Tanh, Loss::SquaredError);
+    (spec.input_dropout, spec.layers[0].dropout) = (0.2, 0.5);
+    for l2 in [0.0, 0.3] {
+        spec.l2 = l2;
+        let mut net = Mlp::<f64>::new(spec.clone()).unwrap();
+        let (x, classes) = (parameters(&net, 1), labels(6, 3));
+        let (mut g, mut rest) = (vec![0.0; x.len()], vec![f64::NAN; x.len()]);
+        net.load(data(6, 4).view(), Target::Classes(&classes), 1)
+            .unwrap();
+        let loss = net.grad(&x, &mut g).unwrap();
+        let shown = |net: &Mlp<f64>| [0, 1, 2].map(|i| net.layer(i).unwrap().delta.to_owned());
+        let expected = shown(&net);
+        net.load(data(6, 4).view(), Target::Classes(&classes), 1)
+            .unwrap();
+        assert_eq!(net.deltas(&x, &mut rest).unwrap(), loss);
+        assert_eq!(shown(&net), expected);
+        for segment in net.params().segments() {
+            let l2 = if segment.shape.len() == 2 { l2 } else { 0.0 };
+            let pairs = segment.range.clone().map(|at| (rest[at], l2 * x[at]));
+            pairs.for_each(|(found, expected)| assert_eq!(found, expected));
+        }
+        assert!(net.deltas(&x, &mut rest[1..]).is_err());
+        assert!(net.deltas(&x[1..], &mut rest).is_err());
+    }
+}
+
 #[test]
 fn layers_show_what_the_gradient_is_made_of() {
     for activation in ACTIVATIONS {
@@ -97,6 +126,8 @@ fn layers_show_what_the_gradient_is_made_of() {
             assert!(bias.into_iter().all(|(a, b)| (a - b).abs() < 1e-15));
         }
         assert!(net.layer(3).is_none());
+        assert_eq!(net.segments(2), Some((4, Some(5))));
+        assert_eq!(net.segments(3), None);
         net.load(data(2, 4).view(), Target::Classes(&classes[..2]), 1)
             .unwrap();
         assert!(net.layer(0).is_none(), "of another minibatch");

@@ -1,8 +1,7 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
-use opt_core::Scalar;
 
-use crate::Error;
+use crate::{Error, Scalar};
 
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core. Both
 /// halves of a product pack the shared factor, so splitting further costs more than it balances.
@@ -18,8 +17,8 @@ const ALIGN: usize = 32;
 ///
 /// A product of more than some 10⁷ operations is halved along the larger axis of C until the
 /// parts are small; each part is one call of ndarray's `general_mat_mul`. The parts depend on the
-/// shapes alone, so that the result is the same for any number of threads. With the feature
-/// `openblas`, OpenBLAS must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads
+/// shapes alone, so that the result is the same for any number of threads. Where ndarray
+/// calls a BLAS, that must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads
 /// compete with rayon's for the cores.
 ///
 /// ```
@@ -27,9 +26,9 @@ const ALIGN: usize = 32;
 ///
 /// let (a, b) = (array![[1.0, 2.0], [3.0, 4.0]], array![[5.0, 6.0]]);
 /// let mut c = Array2::zeros((2, 1));
-/// opt_nn::gemm(1.0, a.view(), b.t(), 0.0, c.view_mut())?;
+/// opt_core::gemm(1.0, a.view(), b.t(), 0.0, c.view_mut())?;
 /// assert_eq!(c, array![[17.0], [39.0]]);
-/// # Ok::<(), opt_nn::Error>(())
+/// # Ok::<(), opt_core::Error>(())
 /// ```
 ///
 /// # Errors
@@ -83,15 +82,6 @@ fn halve<F: Scalar>(
 
 fn flops(m: usize, n: usize, k: usize) -> usize {
     m.saturating_mul(n).saturating_mul(k).saturating_mul(2)
-}
-
-/// Runs `f` inside the pool if its largest product will be split: otherwise every product and
-/// every pass in it would wake the pool from outside, at tens of microseconds each.
-pub(crate) fn in_pool<R: Send>(m: usize, n: usize, k: usize, f: impl FnOnce() -> R + Send) -> R {
-    if flops(m, n, k) <= SPLIT {
-        return f();
-    }
-    rayon::join(f, || ()).0
 }
 
 #[cfg(test)]
