@@ -23,6 +23,8 @@ pub enum Target<'a, F> {
 pub(crate) struct Batch<F> {
     /// 0 until a minibatch is loaded.
     pub(crate) rows: usize,
+    /// Whether it is trained on: then batch normalization goes by its own statistics.
+    pub(crate) training: bool,
     /// Shape (rows, inputs), after dropout.
     pub(crate) input: Vec<F>,
     /// For each layer 0 or 1/keep of each unit, of shape (rows, units); empty without dropout.
@@ -37,6 +39,7 @@ impl<F: Scalar> Batch<F> {
     pub(crate) fn new(spec: &Spec) -> Self {
         Self {
             rows: 0,
+            training: false,
             input: Vec::new(),
             masks: vec![Vec::new(); spec.layers.len()],
             classes: Vec::new(),
@@ -91,6 +94,7 @@ impl<F: Scalar> Batch<F> {
             self.drop_units(spec, rows, seed);
         }
         self.rows = rows;
+        self.training = seed.is_some();
         Ok(())
     }
 

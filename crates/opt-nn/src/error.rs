@@ -83,6 +83,15 @@ pub enum Error {
         found: usize,
     },
 
+    /// Batch normalization refused the batch, or the running statistics.
+    #[error("batch normalization of layer{layer}: {source}")]
+    Norm {
+        /// Index of the layer.
+        layer: usize,
+        /// Why.
+        source: opt_norm::Error,
+    },
+
     /// Not one target for each input.
     #[error("{targets} targets for {inputs} inputs: there must be one for each row")]
     Rows {

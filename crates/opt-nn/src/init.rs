@@ -34,7 +34,7 @@ impl<F: Scalar> Mlp<F> {
         let mut x = vec![F::zero(); params.len()];
         for segment in params.segments() {
             let &[fan_out, fan_in] = segment.shape.as_slice() else {
-                continue; // a bias
+                continue; // a bias, γ or β
             };
             let (fan_out, fan_in) = (fan_out as f64, fan_in as f64);
             let limit = (6.0 / (fan_in + fan_out)).sqrt();
@@ -53,6 +53,9 @@ impl<F: Scalar> Mlp<F> {
                     }
                 });
             }
+        }
+        for gamma in self.net.places.iter().filter_map(|places| places.gamma) {
+            x[params.segments()[gamma].range.clone()].fill(F::one());
         }
         x
     }

@@ -26,6 +26,11 @@ const SMALL: usize = 1 << 24;
 /// nothing for a layer without. It holds for every evaluation, in training and in inference. The
 /// L2 penalty is that of V, as it stands in `x`.
 ///
+/// A layer with [`Dense::norm`](crate::Dense::norm) normalizes h·Wᵀ over the minibatch before its
+/// activation, and has segments `layer0.gamma` and `layer0.beta` instead of a bias. Training (the
+/// [`Objective`]) goes by the statistics of the minibatch; inference by the running ones, which
+/// take in each minibatch once, at its first gradient, and are part of the model's state.
+///
 /// No buffer shrinks: after a first step, batches of that size or below allocate nothing. (The
 /// pure-Rust GEMM allocates its packing buffer at every product; OpenBLAS does not.)
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub struct Mlp<F> {
     trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
     fresh: bool,
+    /// Whether the running statistics have seen `batch`.
+    followed: bool,
     /// Inference's own, so that it disturbs neither the minibatch nor what [`Layered`] shows.
     pub(crate) chunk: Batch<F>,
     pub(crate) scratch: Pass<F>,
@@ -67,6 +74,7 @@ impl<F: Scalar> Mlp<F> {
             batch: Batch::new(&net.spec),
             trained: Pass::new(&net.spec),
             fresh: false,
+            followed: false,
             chunk: Batch::new(&net.spec),
             scratch: Pass::new(&net.spec),
             statistics: None,
@@ -90,7 +98,7 @@ impl<F: Scalar> Mlp<F> {
         let spec = &self.net.spec;
         check(spec, &inputs, target)?;
         self.batch.load(spec, inputs, Some(target), Some(seed))?;
-        self.fresh = false;
+        (self.fresh, self.followed) = (false, false);
         Ok(())
     }
 
@@ -161,6 +169,25 @@ impl<F: Scalar> Mlp<F> {
             .map_err(|_| Error::BatchTooLarge { rows })
     }
 
+    /// The output of the first `layers` layers at `x` in inference mode, of shape (rows, units).
+    /// The loaded minibatch stays.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); [`Error::NoLayers`] for no layers, or more than there are.
+    pub fn hidden(
+        &mut self,
+        x: &[F],
+        inputs: ArrayView2<'_, F>,
+        layers: usize,
+    ) -> Result<Array2<F>, Error> {
+        self.net.params.check_len("x", x.len())?;
+        check_inputs(&self.net.spec, &inputs)?;
+        let last = layers.checked_sub(1).ok_or(Error::NoLayers)?;
+        let units = self.net.spec.layers.get(last).ok_or(Error::NoLayers)?.units;
+        self.infer(x, inputs, None, layers)?;
+        view(&self.scratch.outputs[last], inputs.nrows(), units).map(|out| out.to_owned())
+    }
+
     /// Loads a chunk without dropout and runs it forward through the first layers.
     pub(crate) fn infer(
         &mut self,
@@ -202,6 +229,11 @@ impl<F: Scalar> Mlp<F> {
         });
         let result = result.map_err(|e: Error| opt_core::Error::objective(e))?;
         self.fresh = true;
+        if !self.followed {
+            let followed = self.trained.norms.follow(&mut self.net);
+            followed.map_err(opt_core::Error::objective)?;
+            self.followed = true;
+        }
         Ok(result)
     }
 }
@@ -257,8 +289,9 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
     }
 
     fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        let (weight, bias) = Net::<F>::segments(index);
-        (index < self.layers()).then_some((weight, Some(bias)))
+        let places = self.net.places.get(index)?;
+        let bias = places.gamma.is_none().then_some(places.bias);
+        Some((places.weight, bias))
     }
 
     fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
@@ -268,6 +301,7 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         g.fill(F::zero());
         for index in 0..self.layers() {
             self.net.penalize(index, x, g);
+            self.trained.norms.slopes(&self.net, index, g);
         }
         Ok(loss)
     }
@@ -282,10 +316,10 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
             .units;
         let (rows, fan_in) = (self.batch.rows, self.net.spec.fan_in(index));
         let input = self.net.input(index, &self.batch, &self.trained.outputs);
-        let (weight, bias) = Net::<F>::segments(index);
+        let (weight, bias) = self.segments(index)?;
         Some(Layer::new(
             weight,
-            Some(bias),
+            bias,
             view(input, rows, fan_in).ok()?,
             view(&self.trained.deltas[index], rows, units).ok()?,
         ))

@@ -2,8 +2,10 @@
 
 use ndarray::ArrayView2;
 use opt_core::{ParamMap, Scalar, dot, each, gemm};
+use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::norm::Norms;
 use crate::rows::each_row;
 use crate::whiten::Whitening;
 use crate::{Error, Spec};
@@ -15,6 +17,19 @@ pub(crate) struct Net<F> {
     pub(crate) params: ParamMap,
     /// Of each layer's input, unless it goes in as it is.
     pub(crate) whitening: Vec<Option<Whitening<F>>>,
+    /// Where the parameters of each layer are.
+    pub(crate) places: Vec<Places>,
+    /// Running statistics of each layer that is normalized.
+    pub(crate) running: Vec<Option<Running<F>>>,
+}
+
+/// Positions of a layer's parameters among the segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    pub(crate) weight: usize,
+    /// b, or β where there is γ.
+    pub(crate) bias: usize,
+    pub(crate) gamma: Option<usize>,
 }
 
 /// What one forward pass computes.
@@ -29,6 +44,7 @@ pub(crate) struct Pass<F> {
     pub(crate) whitened: Vec<Vec<F>>,
     /// Of the same shape, for what is needed no longer than a layer's turn.
     pub(crate) work: Vec<F>,
+    pub(crate) norms: Norms<F>,
 }
 
 impl<F: Scalar> Pass<F> {
@@ -38,6 +54,7 @@ impl<F: Scalar> Pass<F> {
             deltas: vec![Vec::new(); spec.layers.len()],
             whitened: vec![Vec::new(); spec.layers.len()],
             work: Vec::new(),
+            norms: Norms::new(spec),
         }
     }
 }
@@ -45,30 +62,41 @@ impl<F: Scalar> Pass<F> {
 impl<F: Scalar> Net<F> {
     pub(crate) fn new(spec: Spec) -> Result<Self, Error> {
         spec.check()?;
-        let layers = spec.layers.iter().enumerate();
-        let params = ParamMap::new(layers.flat_map(|(index, layer)| {
-            let weight = vec![layer.units, spec.fan_in(index)];
-            [
-                (format!("layer{index}.weight"), weight),
-                (format!("layer{index}.bias"), vec![layer.units]),
-            ]
-        }))?;
+        let (mut tensors, mut places, mut running) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, layer) in spec.layers.iter().enumerate() {
+            let mut tensor = |name: &str, shape: Vec<usize>| {
+                tensors.push((format!("layer{index}.{name}"), shape));
+                tensors.len() - 1
+            };
+            let units = layer.units;
+            let weight = tensor("weight", vec![units, spec.fan_in(index)]);
+            let gamma = layer.norm.map(|_| tensor("gamma", vec![units]));
+            let bias = tensor(if gamma.is_some() { "beta" } else { "bias" }, vec![units]);
+            places.push(Places {
+                weight,
+                bias,
+                gamma,
+            });
+            running.push(layer.norm.map(|_| Running::new(units)));
+        }
+        let params = ParamMap::new(tensors)?;
         let whitening = vec![None; spec.layers.len()];
         Ok(Self {
             spec,
             params,
             whitening,
+            places,
+            running,
         })
     }
 
-    /// Positions of a layer's weight and bias among the segments.
-    pub(crate) fn segments(index: usize) -> (usize, usize) {
-        (2 * index, 2 * index + 1)
+    /// A segment of `x`.
+    pub(crate) fn part<'a>(&self, segment: usize, x: &'a [F]) -> &'a [F] {
+        &x[self.params.segments()[segment].range.clone()]
     }
 
     fn weight<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
-        let (weight, _) = Self::segments(index);
-        &x[self.params.segments()[weight].range.clone()]
+        self.part(self.places[index].weight, x)
     }
 
     /// V of shape (units, fan_in).
@@ -78,8 +106,7 @@ impl<F: Scalar> Net<F> {
     }
 
     fn bias<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
-        let (_, bias) = Self::segments(index);
-        &x[self.params.segments()[bias].range.clone()]
+        self.part(self.places[index].bias, x)
     }
 
     /// What goes into layer `index`, before whitening, of shape (batch, fan_in).
@@ -111,6 +138,7 @@ impl<F: Scalar> Net<F> {
             outputs,
             whitened,
             work,
+            norms,
             ..
         } = pass;
         for (index, layer) in self.spec.layers[..layers].iter().enumerate() {
@@ -124,6 +152,7 @@ impl<F: Scalar> Net<F> {
             }
             let (weight, a) = (self.matrix(index, x)?, view_mut(out, rows, units)?);
             gemm(F::one(), input, weight.t(), F::zero(), a)?;
+            norms.forward(self, index, x, batch, &mut out[..rows * units])?;
             let bias = self.bias(index, x);
             each_row(&mut out[..rows * units], units, |row, out| {
                 layer
@@ -200,6 +229,7 @@ impl<F: Scalar> Net<F> {
                 let mask = batch.mask(index, row, units);
                 layer.activation.backward(delta, out, mask, kept);
             });
+            pass.norms.backward(self, index, x, delta)?;
             if let Some(g) = g.as_deref_mut() {
                 self.gradient(index, x, batch, pass, g)?;
             }
@@ -218,21 +248,25 @@ impl<F: Scalar> Net<F> {
         g: &mut [F],
     ) -> Result<(), Error> {
         let (rows, units) = (batch.rows, self.spec.layers[index].units);
-        let (fan_in, (weight, bias)) = (self.spec.fan_in(index), Self::segments(index));
+        let (fan_in, places) = (self.spec.fan_in(index), self.places[index]);
         let segments = self.params.segments();
         let input = match self.whitening[index] {
             Some(_) => &pass.whitened[index],
             None => self.input(index, batch, &pass.outputs),
         };
         let delta = view(&pass.deltas[index], rows, units)?;
-        let gradient = &mut g[segments[weight].range.clone()];
+        let gradient = &mut g[segments[places.weight].range.clone()];
         let (input, output) = (
             view(input, rows, fan_in)?,
             view_mut(gradient, units, fan_in)?,
         );
         gemm(F::one(), delta.t(), input, F::zero(), output)?;
         self.penalize(index, x, g);
-        let bias = &mut g[segments[bias].range.clone()];
+        if places.gamma.is_some() {
+            pass.norms.slopes(self, index, g);
+            return Ok(());
+        }
+        let bias = &mut g[segments[places.bias].range.clone()];
         bias.fill(F::zero());
         for delta in pass.deltas[index][..rows * units].chunks_exact(units) {
             each(bias, delta, [], move |sum, d, []| (sum + d, []));
@@ -244,7 +278,7 @@ impl<F: Scalar> Net<F> {
     pub(crate) fn penalize(&self, index: usize, x: &[F], g: &mut [F]) {
         if self.spec.l2 > 0.0 {
             let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
-            let (weight, _) = Self::segments(index);
+            let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
             let weight = &x[range.clone()];
             each_row(&mut g[range], fan_in, |row, g| {

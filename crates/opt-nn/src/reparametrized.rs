@@ -2,6 +2,7 @@
 
 use ndarray::{ArcArray2, ArrayView1, ArrayView2};
 use opt_core::{Error as CoreError, ObserveInputs, Reparametrized, Scalar, State, Visit};
+use opt_norm::Running;
 
 use crate::batch::{check_width, view};
 use crate::mlp::{CHUNK, take};
@@ -125,12 +126,24 @@ fn length(what: &str, expected: usize, found: usize) -> Result<(), CoreError> {
 }
 
 /// U and c of each whitened layer as `layer{i}.whiten_u` and `layer{i}.whiten_c`, and where
-/// observation goes on as `statistics_cursor`, if there is a statistics set.
+/// observation goes on as `statistics_cursor`, if there is a statistics set; and the running
+/// statistics of each normalized layer as `layer{i}.running_mean` and `layer{i}.running_variance`.
 ///
 /// A snapshot fits a network of which the same layers are whitened: before it is restored into a
 /// new one, set U and c of those to anything, such as the identity and 0.
 impl<F: Scalar> State<F> for Mlp<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        for (index, running) in self.net.running.iter_mut().enumerate() {
+            if let Some(Running { mean, variance }) = running {
+                let units = mean.len();
+                visitor.buffer(&format!("layer{index}.running_mean"), &[units], mean);
+                visitor.buffer(
+                    &format!("layer{index}.running_variance"),
+                    &[units],
+                    variance,
+                );
+            }
+        }
         for (index, whitening) in self.net.whitening.iter_mut().enumerate() {
             if let Some(Whitening { u, c }) = whitening {
                 let fan_in = c.len();

@@ -1,3 +1,6 @@
+use opt_core::Hyper;
+use opt_norm::BatchNorm;
+
 use crate::{Activation, Error, Loss};
 
 /// What a network is: widths, activations, dropout and loss. Plain fields; [`Mlp::new`] checks
@@ -18,7 +21,8 @@ pub struct Spec {
     pub l2: f64,
 }
 
-/// One dense layer, activation(h·Wᵀ + b).
+/// One dense layer, activation(h·Wᵀ + b), or activation(γ·x̂ + β) where x̂ is h·Wᵀ normalized over
+/// the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dense {
     /// Number of outputs.
@@ -31,6 +35,9 @@ pub struct Dense {
     /// The rate is rounded to a multiple of 1/65536, because a mask is drawn from 16 random bits
     /// a unit; the scale belongs to the rounded rate, so that the expectation is exact.
     pub dropout: f64,
+    /// Batch normalization of h·Wᵀ, before the activation. The layer then has no bias, which
+    /// would have no effect, but γ and β.
+    pub norm: Option<BatchNorm>,
 }
 
 impl Spec {
@@ -75,6 +82,7 @@ impl Spec {
             units,
             activation,
             dropout: 0.0,
+            norm: None,
         });
         Self {
             inputs: widths.first().copied().unwrap_or(0),
@@ -111,6 +119,9 @@ impl Spec {
             if !(0.0..1.0).contains(&rate) {
                 return Err(Error::Dropout { what, rate });
             }
+        }
+        for norm in self.layers.iter().filter_map(|layer| layer.norm) {
+            norm.check()?;
         }
         if output.dropout != 0.0 {
             return Err(Error::OutputDropout(output.dropout));

@@ -7,7 +7,7 @@ use crate::Error;
 ///
 /// In training σ² is biased (divided by the number of values). The slides' σ lacks the root and ε,
 /// and their sums have one term too many.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// ε, in units of x². PyTorch 1e-5, Keras 1e-3.
     pub eps: f64,

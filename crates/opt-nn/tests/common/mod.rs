@@ -46,6 +46,7 @@ pub(crate) fn linear(inputs: usize, outputs: usize, loss: Loss) -> Spec {
             units: outputs,
             activation: Activation::Identity,
             dropout: 0.0,
+            norm: None,
         }],
         input_dropout: 0.0,
         loss,
