@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use opt_core::{Entry, Scalar, find_entry};
-use opt_firstorder::zoo;
+use opt_core::{Entry, find_entry};
 
+use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Data, Experiment, Training, Trajectories};
 use crate::results::{self, Results};
-use crate::train::{Split, Ticker, Trainer};
-use crate::{Failure, experiments_dir, machine, mnist_dir, report, visual};
+use crate::train::{Contender, Network, Split, Ticker, Trainer};
+use crate::{Failure, experiments_dir, machine, mnist_dir, race, registry, report, visual};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,9 +39,15 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let all = Experiment::read_all(&experiments_dir()).map_err(Failure::Other)?;
     let chosen = choose(&all, &args.experiments)?;
+    let entries = registry::networks();
     for name in &args.methods {
-        let entries = zoo::<f64, visual::Surface>();
-        find_entry(&entries, name).map_err(|e| Failure::Usage(e.to_string()))?;
+        let variant = |experiment: &&Experiment| match &experiment.config {
+            Config::Training(training) => training.variant.contains_key(name),
+            Config::Trajectories(_) | Config::Conditioning(_) => false,
+        };
+        if !chosen.iter().any(variant) {
+            find_entry(&entries, name).map_err(|e| Failure::Usage(e.to_string()))?;
+        }
     }
     let handler = ctrlc::set_handler(|| {
         // The second time the user means it.
@@ -65,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("{}", experiment.name);
         let done = match &experiment.config {
             Config::Trajectories(config) => trajectories(args, experiment, config),
+            Config::Conditioning(config) => conditioning(experiment, config, &mut splits),
             Config::Training(config) => training(args, experiment, config, &mut splits),
         };
         let done = done.map_err(Failure::Other)?;
@@ -111,20 +118,9 @@ fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experim
     names.iter().map(find).collect()
 }
 
-/// The registered methods that are asked for on the command line, else by the experiment, else
-/// all.
-fn select<'a, F: Scalar, O: ?Sized>(
-    entries: &'a [Entry<F, O>],
-    args: &Args,
-    experiment: Option<&Vec<String>>,
-) -> Result<Vec<&'a Entry<F, O>>, String> {
-    let names = match (args.methods.as_slice(), experiment) {
-        ([], None) => return Ok(entries.iter().collect()),
-        ([], Some(names)) => names,
-        (names, _) => names,
-    };
-    let found = names.iter().map(|name| find_entry(entries, name));
-    found.collect::<Result<_, _>>().map_err(|e| e.to_string())
+/// Whether the command line asks for this method or variant.
+fn wanted(args: &Args, name: &str) -> bool {
+    args.methods.is_empty() || args.methods.iter().any(|method| method == name)
 }
 
 fn trajectories(
@@ -132,8 +128,8 @@ fn trajectories(
     experiment: &Experiment,
     config: &Trajectories,
 ) -> Result<results::Experiment, String> {
-    let entries = zoo();
-    let entries = select(&entries, args, None)?;
+    let entries = registry::surfaces();
+    let entries: Vec<_> = entries.iter().filter(|e| wanted(args, e.name())).collect();
     Ok(results::Experiment {
         name: experiment.name.clone(),
         title: config.title.clone(),
@@ -144,23 +140,89 @@ fn trajectories(
     })
 }
 
+/// The methods and variants that are asked for on the command line, else by the experiment, else
+/// all methods.
+fn contenders<'a>(
+    entries: &'a [Entry<f32, Network>],
+    args: &Args,
+    config: &Training,
+    methods: Option<&Vec<String>>,
+) -> Result<Vec<Contender<'a>>, String> {
+    let all = || {
+        entries
+            .iter()
+            .map(|entry| entry.name().to_owned())
+            .collect()
+    };
+    let names: Vec<String> = match (args.methods.as_slice(), methods) {
+        ([], None) => all(),
+        ([], Some(names)) => names.clone(),
+        // Those of another experiment's variants are not for this one.
+        (names, _) => (names.iter())
+            .filter(|name| config.variant.contains_key(*name) || find_entry(entries, name).is_ok())
+            .cloned()
+            .collect(),
+    };
+    let contender = |name: String| {
+        let variant = config.variant.get(&name);
+        let method = variant.map_or(&name, |variant| &variant.method);
+        let own = config.set.get(method).into_iter().flatten();
+        let more = variant.into_iter().flat_map(|variant| &variant.set);
+        Ok(Contender {
+            entry: find_entry(entries, method)?,
+            norm: variant.is_some_and(|variant| variant.norm),
+            set: own.chain(more).map(|(k, v)| (k.clone(), *v)).collect(),
+            name,
+        })
+    };
+    let built: Result<_, opt_core::Error> = names.into_iter().map(contender).collect();
+    built.map_err(|e| e.to_string())
+}
+
+fn conditioning(
+    experiment: &Experiment,
+    config: &Conditioning,
+    splits: &mut Splits,
+) -> Result<results::Experiment, String> {
+    let train = &splits.get(Data::Mnist, 10_000)?.train;
+    let spec = config.spec();
+    let widths: Vec<_> = spec
+        .layers
+        .iter()
+        .map(|layer| layer.units.to_string())
+        .collect();
+    Ok(results::Experiment {
+        name: experiment.name.clone(),
+        title: config.title.clone(),
+        data: format!("mnist-train at 10x10, {} images", config.samples),
+        model: format!("100-{} tanh, softmax cross-entropy", widths.join("-")),
+        note: config.note.clone(),
+        runs: config.run(train)?,
+    })
+}
+
 fn training(
     args: &Args,
     experiment: &Experiment,
     config: &Training,
     splits: &mut Splits,
 ) -> Result<results::Experiment, String> {
-    let size = match (args.quick, args.full) {
-        (true, _) => config.quick,
-        (_, true) => config.full,
-        _ => config.default,
+    let named = config
+        .named
+        .as_ref()
+        .filter(|_| !args.experiments.is_empty());
+    let usual = config.methods.as_ref();
+    let (size, methods) = match (args.quick, args.full, named) {
+        (true, ..) => (config.quick, usual),
+        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
+        (.., Some(named)) => (named.size, Some(&named.methods)),
+        _ => (config.default, usual),
     };
-    let entries = zoo();
-    let entries = select(&entries, args, config.methods.as_ref())?;
+    let entries = registry::networks();
+    let contenders = contenders(&entries, args, config, methods)?;
     let data = splits.get(config.data, config.validation)?;
     let bar = ProgressBar::no_length();
     let trainer = Trainer {
-        experiment,
         training: config,
         size,
         seeds: args.seeds.unwrap_or(size.seeds),
@@ -170,47 +232,57 @@ fn training(
             stop: &STOP,
         },
     };
-    bar.set_length(trainer.updates_per_method() * entries.len() as u64);
+    bar.set_length(trainer.updates_per_method() * contenders.len() as u64);
     bar.set_style(style());
     let (mut runs, mut edges) = (Vec::new(), Vec::new());
-    for entry in entries {
-        bar.set_message(entry.name());
-        let Some(outcome) = trainer.method(entry)? else {
+    for contender in &contenders {
+        bar.set_message(contender.name.clone());
+        let Some(outcome) = trainer.contend(contender)? else {
             break;
         };
         for run in &outcome.runs {
             bar.suspend(|| eprintln!("  {}", run.line()));
         }
         if outcome.at_edge {
-            edges.push(entry.name());
+            edges.push(contender.name.as_str());
         }
         runs.extend(outcome.runs);
     }
     bar.finish_and_clear();
     let (inputs, classes) = (data.train.inputs.ncols(), data.train.classes);
-    Ok(results::Experiment {
+    let mut done = results::Experiment {
         name: experiment.name.clone(),
         title: config.title.clone(),
         data: describe(data),
         model: config.model.describe(inputs, classes),
         note: Some(note(&trainer, &edges)),
         runs,
-    })
+    };
+    if let Some(note) = &mut done.note {
+        let reach = config.reach.map(|error| race::to_error(&done.runs, error));
+        let race = (config.race.as_ref()).map(|baseline| race::against(&done.runs, baseline));
+        note.extend(reach.into_iter().chain(race));
+    }
+    Ok(done)
 }
 
 /// What was run at which size, and where a grid may have been too narrow.
 fn note(trainer: &Trainer<'_>, edges: &[&str]) -> String {
     let (training, size) = (trainer.training, trainer.size);
     let mut note = training.note.clone().unwrap_or_default();
+    let (epochs, updates) = (size.epochs, trainer.updates());
     note += &format!(
-        " Batch {}, {} epochs ({} updates). The first hyper-parameter of every method is the best of \
-         {} after {} updates, by validation loss.",
-        training.batch,
-        size.epochs,
-        trainer.updates(),
-        training.grid.len(),
-        size.search_updates,
+        " Batch {}, {epochs} epochs ({updates} updates).",
+        training.batch
     );
+    if training.grid.len() > 1 {
+        note += &format!(
+            " The first hyper-parameter of every method is the best of {} after {} updates, by \
+             validation loss.",
+            training.grid.len(),
+            size.search_updates,
+        );
+    }
     if !edges.is_empty() {
         note += &format!(" Best at the edge of its grid: {}.", edges.join(", "));
     }
@@ -259,10 +331,12 @@ impl Splits {
                         .map_err(text)?,
                 };
                 let (train, validation) = rest.split(validation, 0).map_err(text)?;
+                let shared = train.inputs.to_shared();
                 Ok(place.insert(Split {
                     train,
                     validation,
                     test,
+                    shared,
                 }))
             }
         }

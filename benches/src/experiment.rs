@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use opt_core::{Entry, Scalar};
-use opt_nn::{Activation, Dense, Init, Loss, Spec};
+use opt_nn::{Activation, BatchNorm, Init, Spec};
 use serde::Deserialize;
 
 /// A file that has been read.
@@ -20,6 +20,8 @@ pub(crate) struct Experiment {
 pub(crate) enum Config {
     /// Paths on functions of two variables.
     Trajectories(Trajectories),
+    /// Condition numbers of the Fisher matrix.
+    Conditioning(crate::conditioning::Conditioning),
     /// Curves of networks in training.
     Training(Box<Training>),
 }
@@ -51,8 +53,17 @@ pub(crate) struct Training {
     /// Methods whose learning rate stays constant whatever the schedule.
     #[serde(default)]
     pub(crate) constant: Vec<String>,
-    /// Methods to run; all that are registered if absent.
+    /// Methods or variants to run; all methods that are registered if absent.
     pub(crate) methods: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) variant: BTreeMap<String, Variant>,
+    /// Also follow a pre-activation of the last hidden layer.
+    #[serde(default)]
+    pub(crate) percentiles: bool,
+    /// Tells when each reaches the best that this one came to.
+    pub(crate) race: Option<String>,
+    /// Tells when each reaches this test error.
+    pub(crate) reach: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
     pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
@@ -60,6 +71,16 @@ pub(crate) struct Training {
     pub(crate) quick: Size,
     pub(crate) default: Size,
     pub(crate) full: Size,
+    /// Instead of `default` when the experiment is asked for by name.
+    pub(crate) named: Option<Named>,
+}
+
+/// A longer run than fits beside all other experiments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Named {
+    pub(crate) methods: Vec<String>,
+    pub(crate) size: Size,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,20 +90,68 @@ pub(crate) enum Data {
     Mnist,
 }
 
+/// A method of the registry in a setting of its own, such as on a network with batch
+/// normalization.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variant {
+    pub(crate) method: String,
+    /// Batch normalization before every hidden non-linearity.
+    #[serde(default)]
+    pub(crate) norm: bool,
+    #[serde(default)]
+    pub(crate) set: BTreeMap<String, f64>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Model {
-    /// Widths of the hidden layers.
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    /// Widths of the hidden layers; of an auto-encoder those of the encoder, the last of which is
+    /// the linear code. The decoder mirrors them.
     pub(crate) hidden: Vec<usize>,
+    #[serde(default)]
+    pub(crate) activation: Hidden,
+    #[serde(default)]
+    pub(crate) init: Start,
     #[serde(default)]
     pub(crate) input_dropout: f64,
     #[serde(default)]
     pub(crate) dropout: f64,
     #[serde(default)]
     pub(crate) l2: f64,
-    /// Start from zeros (a single layer has no symmetry to break) instead of He's initialization.
-    #[serde(default)]
-    pub(crate) zeros: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Softmax cross-entropy of the classes.
+    #[default]
+    Classifier,
+    /// Sigmoid cross-entropy of the inputs.
+    Autoencoder,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Hidden {
+    #[default]
+    Relu,
+    Tanh,
+    Sigmoid,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Start {
+    #[default]
+    He,
+    Lecun,
+    /// A single layer has no symmetry to break.
+    Zeros,
+    /// Normal with this standard deviation.
+    Gaussian(f64),
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -157,23 +226,15 @@ impl Experiment {
             config,
         })
     }
-
-    /// The fixed hyper-parameters of a method.
-    pub(crate) fn set(&self, method: &str) -> Vec<(String, f64)> {
-        let set = match &self.config {
-            Config::Trajectories(c) => &c.set,
-            Config::Training(c) => &c.set,
-        };
-        let own = set.get(method).into_iter().flatten();
-        own.map(|(name, value)| (name.clone(), *value)).collect()
-    }
 }
 
 impl Grid {
-    /// The values for a method's first hyper-parameter, ascending.
-    pub(crate) fn values<F: Scalar, O: ?Sized>(&self, entry: &Entry<F, O>) -> Vec<f64> {
+    /// The values for the first hyper-parameter, ascending: of a variant's own list, else of its
+    /// method's.
+    pub(crate) fn values<F: Scalar, O: ?Sized>(&self, name: &str, entry: &Entry<F, O>) -> Vec<f64> {
         let default = entry.fields().first().map_or(1.0, |field| field.value);
-        let mut values = match self.by_method.get(entry.name()) {
+        let own = self.by_method.get(name);
+        let mut values = match own.or_else(|| self.by_method.get(entry.name())) {
             Some(values) => values.clone(),
             None => self.multiples.iter().map(|m| m * default).collect(),
         };
@@ -187,40 +248,71 @@ impl Grid {
 }
 
 impl Model {
-    /// A classifier by softmax cross-entropy with ReLU.
-    pub(crate) fn spec(&self, inputs: usize, classes: usize) -> Spec {
-        let hidden = self.hidden.iter().map(|&units| Dense {
-            units,
-            activation: Activation::Relu,
-            dropout: self.dropout,
-        });
-        let output = Dense {
-            units: classes,
-            activation: Activation::Identity,
-            dropout: 0.0,
+    /// The network; `norm` adds batch normalization before every hidden non-linearity.
+    pub(crate) fn spec(&self, inputs: usize, classes: usize, norm: bool) -> Spec {
+        let activation = match self.activation {
+            Hidden::Relu => Activation::Relu,
+            Hidden::Tanh => Activation::Tanh,
+            Hidden::Sigmoid => Activation::Sigmoid,
         };
-        Spec {
-            inputs,
-            layers: hidden.chain([output]).collect(),
-            input_dropout: self.input_dropout,
-            loss: Loss::SoftmaxCrossEntropy,
-            l2: self.l2,
+        let hidden = self.hidden.iter().copied();
+        let mut spec = match self.kind {
+            Kind::Classifier => {
+                let widths: Vec<_> = [inputs]
+                    .into_iter()
+                    .chain(hidden)
+                    .chain([classes])
+                    .collect();
+                Spec::classifier(&widths, activation)
+            }
+            Kind::Autoencoder => {
+                let widths: Vec<_> = [inputs].into_iter().chain(hidden).collect();
+                Spec::autoencoder(&widths, activation)
+            }
+        };
+        (spec.input_dropout, spec.l2) = (self.input_dropout, self.l2);
+        if let Some((_, hidden)) = spec.layers.split_last_mut() {
+            for layer in hidden {
+                layer.dropout = self.dropout;
+                if norm && layer.activation != Activation::Identity {
+                    layer.norm = Some(BatchNorm::default());
+                }
+            }
+        }
+        spec
+    }
+
+    /// `None` for zeros.
+    pub(crate) fn init(&self) -> Option<Init> {
+        match self.init {
+            Start::Zeros => None,
+            Start::He => Some(Init::He),
+            Start::Lecun => Some(Init::LeCun),
+            Start::Gaussian(std) => Some(Init::Gaussian { std }),
         }
     }
 
-    pub(crate) fn init(&self) -> Option<Init> {
-        (!self.zeros).then_some(Init::He)
-    }
-
-    /// For the report: `784-1000-1000-10 ReLU, dropout 0.5`.
+    /// For the report: `784-1000-1000-10 ReLU, softmax cross-entropy, dropout 0.5`.
     pub(crate) fn describe(&self, inputs: usize, classes: usize) -> String {
-        let widths = [inputs].into_iter().chain(self.hidden.iter().copied());
-        let widths: Vec<_> = widths.chain([classes]).map(|n| n.to_string()).collect();
+        let spec = self.spec(inputs, classes, false);
+        let widths = spec.layers.iter().map(|layer| layer.units);
+        let widths: Vec<_> = [inputs]
+            .into_iter()
+            .chain(widths)
+            .map(|n| n.to_string())
+            .collect();
         let mut text = widths.join("-");
         if !self.hidden.is_empty() {
-            text += " ReLU";
+            text += match self.activation {
+                Hidden::Relu => " ReLU",
+                Hidden::Tanh => " tanh",
+                Hidden::Sigmoid => " sigmoid",
+            };
         }
-        text += ", softmax cross-entropy";
+        text += match self.kind {
+            Kind::Classifier => ", softmax cross-entropy",
+            Kind::Autoencoder => ", linear code, sigmoid cross-entropy",
+        };
         for (name, value) in [
             ("input dropout", self.input_dropout),
             ("dropout", self.dropout),
@@ -242,17 +334,35 @@ mod tests {
     fn the_files_of_the_repository_are_right() {
         let all = Experiment::read_all(&crate::experiments_dir()).unwrap();
         let names: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
-        assert_eq!(names, ["mnist-logistic", "mnist-mlp", "visual"]);
-        let entries = opt_firstorder::zoo::<f64, crate::visual::Surface>();
+        let expected = [
+            "bn-sigmoid",
+            "bn-steps",
+            "fisher-conditioning",
+            "mnist-logistic",
+            "mnist-mlp",
+            "prong-autoencoder",
+            "prong-classifier",
+            "visual",
+        ];
+        assert_eq!(names, expected);
+        let entries = crate::registry::networks();
         for experiment in &all {
             let mut named = Vec::new();
             match &experiment.config {
                 Config::Trajectories(c) => named.extend(c.set.keys()),
+                Config::Conditioning(_) => {}
                 Config::Training(c) => {
                     named.extend(c.set.keys());
                     named.extend(c.grid.by_method.keys());
                     named.extend(&c.constant);
+                    named.extend(c.variant.values().map(|variant| &variant.method));
                     named.extend(c.methods.iter().flatten());
+                    named.retain(|name| !c.variant.contains_key(*name));
+                    let race = c.race.iter();
+                    assert!(
+                        race.clone()
+                            .all(|r| c.methods.iter().flatten().any(|m| m == r))
+                    );
                 }
             }
             for method in named {

@@ -5,9 +5,12 @@
 #![allow(clippy::print_stdout)] // tables and CSV are its product
 
 mod bench;
+mod conditioning;
 mod experiment;
 mod machine;
 mod plot;
+mod race;
+mod registry;
 mod report;
 mod results;
 mod trace;

@@ -1,15 +1,14 @@
 //! The report: tables for the terminal, and one self-contained HTML page with the plots.
 
+mod figures;
 mod table;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::plot::{self, Landscape, PlotError, Series, Track};
-use crate::results::{
-    Experiment, Point, Results, Row, Run, Stat, by_method, summary, write_atomic,
-};
+use crate::plot::{Landscape, PlotError};
+use crate::results::{Experiment, Results, by_method, write_atomic};
 
 pub(crate) use table::print_table;
 
@@ -34,21 +33,23 @@ pub(crate) fn write(
     let styles = styles(&figures);
     let mut sections = String::new();
     for experiment in &figures {
-        let plots = plots(experiment, &styles, landscape)?;
+        let plots = figures::plots(experiment, &styles, landscape)?;
         for (file, svg) in &plots {
             write_atomic(&dir.join(file), svg.as_bytes())?;
         }
         sections += &section(experiment, &plots);
     }
     let path = dir.join("report.html");
-    write_atomic(&path, page(results, &sections).as_bytes())?;
+    write_atomic(&path, page(results, &figures, &sections).as_bytes())?;
     Ok(path)
 }
 
 /// One colour and dash for each method in all figures. The figures with the fewest methods
 /// choose first: theirs are the colours that differ most.
 fn styles(experiments: &[Experiment]) -> BTreeMap<String, usize> {
-    let mut figures: Vec<_> = experiments.iter().map(by_method).collect();
+    let mut figures: Vec<_> = (experiments.iter())
+        .map(|experiment| by_method(&experiment.runs))
+        .collect();
     figures.sort_by_key(Vec::len);
     let mut styles = BTreeMap::new();
     for run in figures.iter().flatten().filter_map(|runs| runs.first()) {
@@ -58,151 +59,11 @@ fn styles(experiments: &[Experiment]) -> BTreeMap<String, usize> {
     styles
 }
 
-/// The runs of one method, and how the figures show it.
-struct Method<'a> {
-    label: String,
-    style: usize,
-    runs: Vec<&'a Run>,
-}
-
-/// The methods of an experiment, the best first.
-fn methods<'a>(experiment: &'a Experiment, styles: &BTreeMap<String, usize>) -> Vec<Method<'a>> {
-    let method = |row: Row| {
-        let runs: Vec<_> = experiment
-            .runs
-            .iter()
-            .filter(|r| r.method == row.method)
-            .collect();
-        let style = styles.get(&row.method).copied().unwrap_or_default();
-        let label = match runs.iter().all(|r| r.failed.is_some()) {
-            true => format!("{} (failed)", row.method),
-            false => row.method,
-        };
-        Method { label, style, runs }
-    };
-    summary(experiment).into_iter().map(method).collect()
-}
-
-/// The plots of one experiment as (file name, SVG): those for which there are data.
-fn plots(
-    experiment: &Experiment,
-    styles: &BTreeMap<String, usize>,
-    landscape: &dyn Fn(&str) -> Option<Landscape>,
-) -> Result<Vec<(String, String)>, PlotError> {
-    let methods = methods(experiment, styles);
-    let file = |what: &str| format!("{}{what}.svg", file_stem(&experiment.name));
-    let mut plots = Vec::new();
-    let tracks: Vec<Track> = methods.iter().filter_map(track).collect();
-    if let Some(landscape) = landscape(&experiment.name).filter(|_| !tracks.is_empty()) {
-        plots.push((
-            file(""),
-            plot::trajectories(&experiment.title, &landscape, &tracks)?,
-        ));
-    }
-    type Field = fn(&Point) -> Option<f64>;
-    let updates: Field = |p| Some(p.update as f64);
-    let train: Field = |p| p.train_loss;
-    let error: Field = |p| p.test_error.map(|e| 100.0 * e);
-    let figures: [(&str, &str, Field, &str, Field); 3] = [
-        ("-loss-updates", "updates", updates, "training loss", train),
-        (
-            "-loss-seconds",
-            "seconds of training",
-            |p| p.seconds,
-            "training loss",
-            train,
-        ),
-        (
-            "-error-updates",
-            "updates",
-            updates,
-            "test error (%)",
-            error,
-        ),
-    ];
-    for (what, x_label, x, y_label, y) in figures {
-        let series = |m: &Method| {
-            let (points, band) = aggregate(&m.runs, x, y);
-            let (name, style) = (m.label.clone(), m.style);
-            (!points.is_empty()).then_some(Series {
-                name,
-                style,
-                points,
-                band,
-            })
-        };
-        let series: Vec<Series> = methods.iter().filter_map(series).collect();
-        if !series.is_empty() {
-            let svg = plot::curves(&experiment.title, x_label, y_label, &series, true)?;
-            plots.push((file(what), svg));
-        }
-    }
-    Ok(plots)
-}
-
-/// The name with all that a file system may object to replaced.
-fn file_stem(name: &str) -> String {
-    let safe = |c: char| {
-        if c.is_alphanumeric() || c == '_' {
-            c
-        } else {
-            '-'
-        }
-    };
-    name.chars().map(safe).collect()
-}
-
-/// The path of the first seed: trajectories start at one point and draw no random numbers.
-fn track(method: &Method<'_>) -> Option<Track> {
-    let points: Vec<[f64; 2]> = method
-        .runs
-        .first()?
-        .points
-        .iter()
-        .filter_map(|p| p.x)
-        .collect();
-    let (name, style) = (method.label.clone(), method.style);
-    (!points.is_empty()).then_some(Track {
-        name,
-        style,
-        points,
-    })
-}
-
-type Curve = (Vec<(f64, f64)>, Option<Vec<(f64, f64, f64)>>);
-
-/// The median line and, of several seeds, the band, at the updates that all runs have. Runs that
-/// failed count only if none is complete: the others would end where they did.
-fn aggregate(runs: &[&Run], x: fn(&Point) -> Option<f64>, y: fn(&Point) -> Option<f64>) -> Curve {
-    let complete = runs.iter().any(|r| r.failed.is_none());
-    let used: Vec<_> = runs
-        .iter()
-        .filter(|r| r.failed.is_none() == complete)
-        .collect();
-    let mut by_update: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
-    for point in used.iter().flat_map(|r| &r.points) {
-        if let (Some(x), Some(y)) = (x(point), y(point)) {
-            by_update.entry(point.update).or_default().push((x, y));
-        }
-    }
-    by_update.retain(|_, at| at.len() == used.len());
-    let stats = |at: &Vec<(f64, f64)>| {
-        Some((
-            Stat::of(at.iter().map(|p| p.0))?.median,
-            Stat::of(at.iter().map(|p| p.1))?,
-        ))
-    };
-    let stats: Vec<(f64, Stat)> = by_update.values().filter_map(stats).collect();
-    let band = || stats.iter().map(|(x, y)| (*x, y.min, y.max)).collect();
-    let band = (used.len() > 1).then(band);
-    (stats.iter().map(|(x, y)| (*x, y.median)).collect(), band)
-}
-
-fn page(results: &Results, sections: &str) -> String {
+fn page(results: &Results, figures: &[Experiment], sections: &str) -> String {
     let [machine, commit, date] =
         [&results.machine, &results.commit, &results.date].map(|s| escape(s));
     let link = |e: &Experiment| format!("<a href=\"#{0}\">{0}</a>", escape(&e.name));
-    let links: Vec<String> = results.experiments.iter().map(link).collect();
+    let links: Vec<String> = figures.iter().map(link).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -275,7 +136,9 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::figures::aggregate;
     use super::*;
+    use crate::results::{Point, Run};
 
     fn run(method: &str, seed: u64, losses: &[f64]) -> Run {
         let point = |(i, loss): (usize, &f64)| Point {

@@ -83,6 +83,16 @@ pub(crate) struct Point {
     /// Share of the test examples that are classified wrongly, from 0 to 1.
     #[serde(skip_serializing_if = "not_finite")]
     pub(crate) test_error: Option<f64>,
+    /// Auto-encoders only: squared error per image, summed over the pixels, on the training
+    /// examples.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) squared_error: Option<f64>,
+    /// Condition number of a block of the Fisher matrix.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) condition: Option<f64>,
+    /// 15th, 50th and 85th percentile of a pre-activation of the last hidden layer.
+    #[serde(skip_serializing_if = "not_finite_triple")]
+    pub(crate) percentiles: Option<[f64; 3]>,
     /// Trajectories only: the two parameters.
     #[serde(skip_serializing_if = "not_finite_pair")]
     pub(crate) x: Option<[f64; 2]>,
@@ -97,6 +107,10 @@ fn not_finite(value: &Option<f64>) -> bool {
 
 fn not_finite_pair(pair: &Option<[f64; 2]>) -> bool {
     !pair.is_some_and(|p| p.iter().all(|v| v.is_finite()))
+}
+
+fn not_finite_triple(triple: &Option<[f64; 3]>) -> bool {
+    !triple.is_some_and(|p| p.iter().all(|v| v.is_finite()))
 }
 
 fn finite_entries<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
@@ -198,6 +212,8 @@ pub(crate) struct Row {
     pub(crate) train_loss: Option<Stat>,
     pub(crate) test_loss: Option<Stat>,
     pub(crate) test_error: Option<Stat>,
+    pub(crate) squared_error: Option<Stat>,
+    pub(crate) condition: Option<Stat>,
     pub(crate) value: Option<Stat>,
     pub(crate) seconds_per_update: Option<f64>,
     /// Why runs failed, and how many if not all did.
@@ -208,7 +224,7 @@ pub(crate) struct Row {
 /// then methods of which some seeds failed, and last those of which all did.
 pub(crate) fn summary(experiment: &Experiment) -> Vec<Row> {
     let mut rows: Vec<(bool, bool, f64, Row)> = Vec::new();
-    for runs in by_method(experiment) {
+    for runs in by_method(&experiment.runs) {
         let failed: Vec<&str> = runs.iter().filter_map(|r| r.failed.as_deref()).collect();
         let row = row(&runs, &failed);
         let rank = row
@@ -221,10 +237,10 @@ pub(crate) fn summary(experiment: &Experiment) -> Vec<Row> {
     rows.into_iter().map(|(.., row)| row).collect()
 }
 
-/// The runs of each method, methods in the order of their first run.
-pub(crate) fn by_method(experiment: &Experiment) -> Vec<Vec<&Run>> {
+/// Runs by method, methods in the order of their first run.
+pub(crate) fn by_method(runs: &[Run]) -> Vec<Vec<&Run>> {
     let mut groups: Vec<Vec<&Run>> = Vec::new();
-    for run in &experiment.runs {
+    for run in runs {
         let same = |g: &&mut Vec<&Run>| g.first().is_some_and(|r| r.method == run.method);
         match groups.iter_mut().find(same) {
             Some(group) => group.push(run),
@@ -251,6 +267,8 @@ fn row(runs: &[&Run], failed: &[&str]) -> Row {
         train_loss: last(|p| p.train_loss),
         test_loss: last(|p| p.test_loss),
         test_error: last(|p| p.test_error),
+        squared_error: last(|p| p.squared_error),
+        condition: last(|p| p.condition),
         value: last(|p| p.value),
         seconds_per_update: Stat::of(runs.iter().filter_map(|r| pace(r))).map(|s| s.median),
         failed: reason,

@@ -6,7 +6,7 @@ use opt_core::{Error, Objective, find_entry};
 use opt_firstorder::zoo;
 use opt_testkit::{Plane, planes};
 
-use crate::Failure;
+use crate::{Failure, registry};
 
 /// Words that are checked by hand, as clap's messages have several lines.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ))
     })?;
     let entries = zoo::<f64, Plane>();
-    let entry = find_entry(&entries, &args.method).map_err(usage)?;
+    let entry = find_entry(&entries, &args.method).map_err(|e| {
+        let layered = registry::networks().iter().any(|e| e.name() == args.method);
+        Failure::Usage(match layered {
+            true => format!("{} needs a layered network; {e}", args.method),
+            false => e.to_string(),
+        })
+    })?;
     let set = args.set.iter().map(|text| assignment(text));
     let set = set.collect::<Result<Vec<_>, _>>()?;
     let params = Objective::<f64>::params(plane);

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, s};
-use opt_core::{AnyMethod, Counted, Entry, Objective};
+use ndarray::{ArcArray2, Array2, s};
+use opt_core::{AnyMethod, Counted, Entry, Layered, Objective};
 use opt_data::{Batches, Dataset, gather, gather_labels};
 use opt_nn::{Mlp, Target};
 
-use crate::experiment::{Experiment, Schedule, Size, Training};
+use crate::experiment::{Kind, Schedule, Size, Training};
 use crate::results::{Point, Run};
 
 /// What all methods train: a network that counts its evaluations.
@@ -20,6 +20,8 @@ pub(crate) struct Split {
     pub(crate) train: Dataset,
     pub(crate) validation: Dataset,
     pub(crate) test: Dataset,
+    /// The training inputs again, to be shared by the networks that take statistics of them.
+    pub(crate) shared: ArcArray2<f32>,
 }
 
 /// Where a run reports that it goes on, and learns that it must not.
@@ -34,9 +36,28 @@ impl Ticker<'_> {
     }
 }
 
+/// A method in the setting in which it runs.
+pub(crate) struct Contender<'a> {
+    /// The method's name, or the variant's.
+    pub(crate) name: String,
+    pub(crate) entry: &'a Entry<f32, Network>,
+    /// Whether its network has batch normalization.
+    pub(crate) norm: bool,
+    /// Hyper-parameters that are not the default.
+    pub(crate) set: Vec<(String, f64)>,
+}
+
+impl Contender<'_> {
+    /// With this value of the first hyper-parameter.
+    fn set(&self, value: f64) -> Vec<(String, f64)> {
+        let mut set = self.set.clone();
+        set.extend((self.entry.fields().first()).map(|f| (f.name.to_owned(), value)));
+        set
+    }
+}
+
 /// One experiment at one size.
 pub(crate) struct Trainer<'a> {
-    pub(crate) experiment: &'a Experiment,
     pub(crate) training: &'a Training,
     pub(crate) size: Size,
     pub(crate) seeds: u64,
@@ -66,11 +87,15 @@ impl Trainer<'_> {
     }
 
     /// Chooses the learning rate and runs all seeds. `None` if interrupted.
-    pub(crate) fn method(&self, entry: &Entry<f32, Network>) -> Result<Option<Outcome>, String> {
-        let grid = self.training.grid.values(entry);
+    pub(crate) fn contend(&self, contender: &Contender<'_>) -> Result<Option<Outcome>, String> {
+        let grid = (self.training.grid).values(&contender.name, contender.entry);
         let mut best: Option<(usize, f64)> = None;
         for (i, &value) in grid.iter().enumerate() {
-            let Some(loss) = self.search(entry, value)? else {
+            if grid.len() == 1 {
+                best = Some((0, 0.0)); // nothing to choose
+                break;
+            }
+            let Some(loss) = self.search(contender, value)? else {
                 return Ok(None);
             };
             if best.is_none_or(|(_, least)| loss < least) {
@@ -80,18 +105,18 @@ impl Trainer<'_> {
         let (chosen, _) = best.ok_or("the grid is empty")?;
         let mut runs = Vec::new();
         for seed in 0..self.seeds {
-            match self.run(entry, grid[chosen], seed)? {
+            match self.run(contender, grid[chosen], seed)? {
                 Some(run) => runs.push(run),
                 None => return Ok(None),
             }
         }
-        let at_edge = chosen == 0 || chosen + 1 == grid.len();
+        let at_edge = grid.len() > 1 && (chosen == 0 || chosen + 1 == grid.len());
         Ok(Some(Outcome { runs, at_edge }))
     }
 
     /// The validation loss after the search's updates; infinite if it diverged.
-    fn search(&self, entry: &Entry<f32, Network>, value: f64) -> Result<Option<f64>, String> {
-        let mut session = self.session(entry, value, SEARCH_SEED)?;
+    fn search(&self, contender: &Contender<'_>, value: f64) -> Result<Option<f64>, String> {
+        let mut session = self.session(contender, value, SEARCH_SEED)?;
         for done in 0..self.size.search_updates {
             if self.ticker.stopped() {
                 return Ok(None);
@@ -110,16 +135,11 @@ impl Trainer<'_> {
         }))
     }
 
-    fn run(
-        &self,
-        entry: &Entry<f32, Network>,
-        value: f64,
-        seed: u64,
-    ) -> Result<Option<Run>, String> {
-        let mut session = self.session(entry, value, seed)?;
+    fn run(&self, contender: &Contender<'_>, value: f64, seed: u64) -> Result<Option<Run>, String> {
+        let mut session = self.session(contender, value, seed)?;
         let mut run = Run {
-            method: entry.name().to_owned(),
-            hyper: hyper(entry, &self.set(entry, value)),
+            method: contender.name.clone(),
+            hyper: hyper(contender.entry, &contender.set(value)),
             seed,
             ..Run::default()
         };
@@ -143,36 +163,31 @@ impl Trainer<'_> {
         Ok(Some(run))
     }
 
-    fn set(&self, entry: &Entry<f32, Network>, value: f64) -> Vec<(String, f64)> {
-        let mut set = self.experiment.set(entry.name());
-        set.extend(entry.fields().first().map(|f| (f.name.to_owned(), value)));
-        set
-    }
-
     fn session(
         &self,
-        entry: &Entry<f32, Network>,
+        contender: &Contender<'_>,
         value: f64,
         seed: u64,
     ) -> Result<Session<'_>, String> {
-        let (training, train) = (self.training, &self.data.train);
-        let spec = training.model.spec(train.inputs.ncols(), train.classes);
-        let mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
+        let (training, train, entry) = (self.training, &self.data.train, contender.entry);
+        let (inputs, classes) = (train.inputs.ncols(), train.classes);
+        let spec = training.model.spec(inputs, classes, contender.norm);
+        let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
+        let statistics = mlp.set_statistics(self.data.shared.clone());
+        statistics.map_err(|e| e.to_string())?;
         let x = match training.model.init() {
             Some(init) => mlp.init(init, seed),
             None => vec![0.0; mlp.params().len()],
         };
-        let set = self.set(entry, value);
+        let set = contender.set(value);
         let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let method = entry
-            .build(&set, mlp.params())
-            .map_err(|e| format!("{}: {e}", entry.name()))?;
-        let decays = !training.constant.iter().any(|m| m == entry.name())
+        let built = entry.build(&set, mlp.params());
+        let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
+        let decays = !training.constant.iter().any(|m| *m == contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");
-        let batches =
-            Batches::new(train.labels.len(), training.batch, seed).map_err(|e| e.to_string())?;
+        let batches = Batches::new(train.labels.len(), training.batch, seed);
         Ok(Session {
-            inputs: Array2::zeros((training.batch, train.inputs.ncols())),
+            inputs: Array2::zeros((training.batch, inputs)),
             labels: vec![0; training.batch],
             order: Vec::new(),
             schedule: if decays {
@@ -180,13 +195,14 @@ impl Trainer<'_> {
             } else {
                 Schedule::Constant
             },
+            kind: training.model.kind,
             lr: value,
             network: Counted::new(mlp),
             done: 0,
             training_time: Duration::ZERO,
             method,
             x,
-            batches,
+            batches: batches.map_err(|e| e.to_string())?,
             train,
             seed,
         })
@@ -195,6 +211,10 @@ impl Trainer<'_> {
     fn point(&self, session: &mut Session<'_>) -> Result<Point, String> {
         let train = session.evaluate(&self.data.train, self.size.train_sample)?;
         let test = session.evaluate(&self.data.test, usize::MAX)?;
+        let percentiles = match self.training.percentiles {
+            true => Some(session.percentiles(&self.data.test)?),
+            false => None,
+        };
         Ok(Point {
             update: session.done,
             epoch: Some(session.done as f64 / session.batches.per_epoch() as f64),
@@ -203,6 +223,8 @@ impl Trainer<'_> {
             train_loss: Some(train.loss),
             test_loss: Some(test.loss),
             test_error: test.error,
+            squared_error: train.squared_error,
+            percentiles,
             ..Point::default()
         })
     }
@@ -246,6 +268,7 @@ struct Session<'a> {
     inputs: Array2<f32>,
     labels: Vec<u8>,
     schedule: Schedule,
+    kind: Kind,
     lr: f64,
     seed: u64,
     done: u64,
@@ -272,7 +295,7 @@ impl Session<'_> {
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .wrapping_add(self.done);
-        let target = Target::Classes(&self.labels);
+        let target = target(self.kind, &self.labels);
         (self.network.inner.load(self.inputs.view(), target, mask)).map_err(|e| e.to_string())?;
         if let Schedule::InverseSqrt = self.schedule {
             let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
@@ -290,11 +313,36 @@ impl Session<'_> {
     fn evaluate(&mut self, data: &Dataset, limit: usize) -> Result<opt_nn::Evaluation, String> {
         let n = data.labels.len().min(limit);
         let (inputs, labels) = (data.inputs.slice(s![..n, ..]), &data.labels[..n]);
-        let result = self
-            .network
-            .inner
-            .evaluate(&self.x, inputs, Target::Classes(labels));
+        let target = target(self.kind, labels);
+        let result = self.network.inner.evaluate(&self.x, inputs, target);
         result.map_err(|e| e.to_string())
+    }
+
+    /// The 15th, 50th and 85th percentile of the pre-activation of the first unit of the last
+    /// hidden layer, over the first 1,000 examples; the non-linearity is a sigmoid.
+    fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
+        let rows = data.labels.len().min(1000);
+        let sample = data.inputs.slice(s![..rows, ..]);
+        let last = self.network.layers().saturating_sub(1);
+        let mut unit = Vec::new();
+        let inner = &mut self.network.inner;
+        let own = inner
+            .hidden(&self.x, sample, last)
+            .map_err(|e| e.to_string())?;
+        unit.extend(own.column(0).iter().map(|&h| f64::from(h)));
+        unit.sort_by(f64::total_cmp);
+        let logit = |h: f64| (h / (1.0 - h)).ln();
+        Ok([0.15, 0.5, 0.85].map(|share| {
+            let at = (share * (unit.len() - 1) as f64).round() as usize;
+            logit(unit[at])
+        }))
+    }
+}
+
+fn target(kind: Kind, labels: &[u8]) -> Target<'_, f32> {
+    match kind {
+        Kind::Classifier => Target::Classes(labels),
+        Kind::Autoencoder => Target::Inputs,
     }
 }
 

@@ -23,19 +23,15 @@ pub(crate) fn run(
         let plane = planes.iter().find(|plane| plane.name == problem);
         let plane = plane.ok_or_else(|| format!("{}: no problem `{problem}`", experiment.name))?;
         for entry in entries {
-            runs.push(path(experiment, config, entry, plane)?);
+            runs.push(path(config, entry, plane)?);
         }
     }
     Ok(runs)
 }
 
-fn path(
-    experiment: &Experiment,
-    config: &Trajectories,
-    entry: &Entry<f64, Surface>,
-    plane: &Plane,
-) -> Result<Run, String> {
-    let set = experiment.set(entry.name());
+fn path(config: &Trajectories, entry: &Entry<f64, Surface>, plane: &Plane) -> Result<Run, String> {
+    let set = config.set.get(entry.name()).into_iter().flatten();
+    let set: Vec<_> = set.map(|(name, value)| (name.clone(), *value)).collect();
     let mut surface = Counted::new(plane.clone());
     let mut x = plane.start;
     let point = |update: u64, x: [f64; 2], gradients: u64| Point {

@@ -54,7 +54,7 @@ fn columns(rows: &[Row]) -> Vec<Column> {
     type Show = fn(f64) -> String;
     let text = |f: fn(&Row) -> String| rows.iter().map(f).collect::<Vec<_>>();
     let mut columns = vec![Column::text("method", text(|r| r.method.clone()))];
-    let fields: [(&str, Field, Show); 4] = [
+    let fields: [(&str, Field, Show); 6] = [
         ("training loss", |r| r.train_loss, figure),
         ("test loss", |r| r.test_loss, figure),
         (
@@ -62,6 +62,8 @@ fn columns(rows: &[Row]) -> Vec<Column> {
             |r| r.test_error,
             |v| format!("{:.2}", 100.0 * v),
         ),
+        ("squared error", |r| r.squared_error, figure),
+        ("condition number", |r| r.condition, figure),
         ("final value", |r| r.value, figure),
     ];
     for (head, field, show) in fields {

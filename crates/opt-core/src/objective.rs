@@ -63,9 +63,7 @@ pub trait Layered<F: Scalar>: Objective<F> {
 
     /// Positions of W, of shape (fan_out, fan_in), and of b, of shape (fan_out), if it has one,
     /// of layer `index` in [`ParamMap::segments`]; `None` beyond the last layer.
-    fn segments(&self, _index: usize) -> Option<(usize, Option<usize>)> {
-        None
-    }
+    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)>;
 
     /// As [`Objective::grad`], but the gradients of the layers' W and b lack their part deltaᵀ·input
     /// (for b: the sum of delta), which the caller makes of [`layer`](Self::layer) as it needs it.
@@ -73,9 +71,7 @@ pub trait Layered<F: Scalar>: Objective<F> {
     ///
     /// # Errors
     /// As [`Objective::grad`].
-    fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
-        self.grad(x, g)
-    }
+    fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error>;
 
     /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
     /// `None` before the first call or beyond the last layer.

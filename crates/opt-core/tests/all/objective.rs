@@ -150,6 +150,15 @@ impl Layered<f64> for Cubic {
         1
     }
 
+    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
+        (index == 0).then_some((0, Some(2)))
+    }
+
+    fn deltas(&mut self, _: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        g.fill(4.0);
+        Ok(0.5)
+    }
+
     fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
         let empty = ArrayView2::from_shape((0, 0), &[]).ok()?;
         (index == 0).then(|| Layer::new(0, Some(2), empty, empty))
@@ -180,6 +189,12 @@ fn evaluations_are_counted_and_passed_on() {
     assert_eq!((counted.layers(), counted.params().len()), (1, 7));
     assert_eq!(counted.layer(0).unwrap().bias, Some(2));
     assert!(counted.layer(1).is_none());
+    assert_eq!(
+        (counted.segments(0), counted.segments(1)),
+        (Some((0, Some(2))), None)
+    );
+    assert_eq!(counted.deltas(&X, &mut h).unwrap(), 0.5);
+    assert_eq!((h, counted.gradients), ([4.0; 7], 2));
 }
 
 #[test]
