@@ -1,6 +1,7 @@
 use opt_core::{Bound, FieldVisitor, Hyper, Scalar};
 
 use crate::Error;
+use crate::passes::{map, reduce};
 
 /// Batch normalization: y = γx̂ + β with x̂ = (x − μ)/√(σ² + ε), where μ and σ² are those of the
 /// feature over the batch (Ioffe & Szegedy 2015).
@@ -92,8 +93,8 @@ pub struct Cache<F> {
     pub(crate) layout: Layout,
     /// x̂, of the shape of x.
     normalized: Vec<F>,
-    /// 1/√(σ² + ε) of each feature.
-    inverse: Vec<F>,
+    /// 1/√(σ² + ε) of each feature; where σ = 0 and ε is tiny, more than an `f32` holds.
+    inverse: Vec<f64>,
     /// μ of each feature.
     pub(crate) mean: Vec<f64>,
     /// σ² of each feature, biased.
@@ -110,7 +111,8 @@ impl BatchNorm {
     ///
     /// # Errors
     /// [`Error::BatchOfOne`], [`Error::Empty`], [`Error::Length`], [`Error::NonFinite`] with the
-    /// feature, [`Error::Hyper`]; `x` is untouched then, and the cache holds nothing of use.
+    /// feature, [`Error::Hyper`]; neither `x` nor what the cache holds of the last batch has changed
+    /// then.
     pub fn forward<F: Scalar>(
         &self,
         layout: Layout,
@@ -126,35 +128,36 @@ impl BatchNorm {
             return Err(Error::BatchOfOne { count });
         }
         // Two passes: the difference of two large squares would cost digits.
-        let [first, second] = &mut cache.sums;
-        sum(layout, x, first, |x, _| x);
-        cache.mean.clear();
-        cache
-            .mean
-            .extend(first.iter().map(|sum| sum / count as f64));
-        let mean = &cache.mean;
-        sum(layout, x, second, |x, channel| (x - mean[channel]).powi(2));
-        cache.variance.clear();
-        cache
-            .variance
-            .extend(second.iter().map(|sum| sum / count as f64));
-        first_non_finite(&cache.mean, &cache.variance)?;
-
-        let inverse = cache
-            .variance
-            .iter()
-            .map(|v| F::of(1.0 / (v + self.eps).sqrt()));
-        cache.inverse.clear();
-        cache.inverse.extend(inverse);
-        cache.layout = layout;
-        cache.normalized.clear();
-        cache.normalized.extend_from_slice(x);
-        let inverse = &cache.inverse;
-        each(layout, &mut cache.normalized, |x, channel| {
-            F::of(x.f64() - mean[channel]) * inverse[channel]
+        let [mean, variance] = &mut cache.sums;
+        for sums in [&mut *mean, &mut *variance] {
+            sums.resize(layout.channels, 0.0);
+        }
+        reduce(layout, [&*x], &|_| [], [&mut *mean], &|[x], []| [x]);
+        mean.iter_mut().for_each(|sum| *sum /= count as f64);
+        let centre = |c: usize| [mean[c]];
+        reduce(layout, [&*x], &centre, [&mut *variance], &|[x], [mean]| {
+            [(x - mean) * (x - mean)]
         });
-        x.copy_from_slice(&cache.normalized);
-        affine(layout, x, gamma, beta);
+        variance.iter_mut().for_each(|sum| *sum /= count as f64);
+        all_finite(mean.iter().copied().zip(variance.iter().copied()))?;
+
+        cache.layout = layout;
+        cache.mean.clone_from(mean);
+        cache.variance.clone_from(variance);
+        cache.inverse.clear();
+        let inverse = variance.iter().map(|v| 1.0 / (v + self.eps).sqrt());
+        cache.inverse.extend(inverse);
+        cache.normalized.resize(x.len(), F::zero());
+        let (mean, inverse) = (&cache.mean, &cache.inverse);
+        map(
+            layout,
+            [x, &mut cache.normalized],
+            &|c| [mean[c], inverse[c], gamma[c].f64(), beta[c].f64()],
+            &|[x, _], [mean, inverse, gamma, beta]| {
+                let hat = (x - mean) * inverse;
+                [gamma * hat + beta, hat]
+            },
+        );
         Ok(())
     }
 }
@@ -168,7 +171,8 @@ impl<F: Scalar> Cache<F> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Length`] if a slice does not fit the batch of the last forward pass; nothing is
+    /// [`Error::Length`] if a slice does not fit the batch of the last forward pass,
+    /// [`Error::Empty`] if there was none, [`Error::NonFiniteSlope`] with the feature; nothing is
     /// written then.
     pub fn backward(
         &mut self,
@@ -181,81 +185,58 @@ impl<F: Scalar> Cache<F> {
         layout.check(delta, gamma, gamma_slope)?;
         Error::length("beta's slope", layout.channels, beta_slope.len())?;
         let [plain, along] = &mut self.sums;
-        sum(layout, delta, plain, |delta, _| delta);
-        sum_products(layout, delta, &self.normalized, along);
-        for (slope, &sum) in beta_slope.iter_mut().zip(plain.iter()) {
-            *slope = F::of(sum);
+        for sums in [&mut *plain, &mut *along] {
+            sums.resize(layout.channels, 0.0);
         }
-        for (slope, &sum) in gamma_slope.iter_mut().zip(along.iter()) {
-            *slope = F::of(sum);
+        let values = [&*delta, &self.normalized];
+        reduce(
+            layout,
+            values,
+            &|_| [],
+            [&mut *plain, &mut *along],
+            &|[delta, hat], []| [delta, delta * hat],
+        );
+        for (feature, (&beta, &gamma)) in plain.iter().zip(&*along).enumerate() {
+            if !(F::of(beta).is_finite() && F::of(gamma).is_finite()) {
+                return Err(Error::NonFiniteSlope {
+                    feature,
+                    gamma,
+                    beta,
+                });
+            }
         }
-        for values in [&mut *plain, &mut *along] {
-            values.iter_mut().for_each(|sum| *sum /= count);
+        for (slopes, sums) in [(gamma_slope, &*along), (beta_slope, &*plain)] {
+            for (slope, &sum) in slopes.iter_mut().zip(sums) {
+                *slope = F::of(sum);
+            }
         }
-        let (plain, along, inverse) = (&*plain, &*along, &self.inverse);
-        let mut normalized = self.normalized.iter();
-        each(layout, delta, |delta, channel| {
-            let hat = normalized.next().map_or(0.0, |v| v.f64());
-            let centred = delta.f64() - plain[channel] - hat * along[channel];
-            F::of(centred) * gamma[channel] * inverse[channel]
-        });
+        let inverse = &self.inverse;
+        map(
+            layout,
+            [delta, &mut self.normalized],
+            &|c| {
+                [
+                    gamma[c].f64() * inverse[c],
+                    plain[c] / count,
+                    along[c] / count,
+                ]
+            },
+            &|[delta, hat], [scale, plain, along]| [scale * (delta - plain - hat * along), hat],
+        );
         Ok(())
     }
 }
 
-/// Σ f(x, channel) over batch and positions, for every channel.
-fn sum<F: Scalar>(layout: Layout, x: &[F], sums: &mut Vec<f64>, f: impl Fn(f64, usize) -> f64) {
-    sums.clear();
-    sums.resize(layout.channels, 0.0);
-    if layout.positions == 1 {
-        for row in x.chunks_exact(layout.channels) {
-            for (channel, (sum, x)) in sums.iter_mut().zip(row).enumerate() {
-                *sum += f(x.f64(), channel);
-            }
-        }
-        return;
-    }
-    for (block, x) in x.chunks_exact(layout.positions).enumerate() {
-        let channel = block % layout.channels;
-        sums[channel] += x.iter().map(|x| f(x.f64(), channel)).sum::<f64>();
-    }
-}
-
-/// Σ ab over batch and positions, for every channel.
-fn sum_products<F: Scalar>(layout: Layout, a: &[F], b: &[F], sums: &mut Vec<f64>) {
-    sums.clear();
-    sums.resize(layout.channels, 0.0);
-    let blocks = a
-        .chunks_exact(layout.positions)
-        .zip(b.chunks_exact(layout.positions));
-    for (block, (a, b)) in blocks.enumerate() {
-        let products = a.iter().zip(b).map(|(a, b)| a.f64() * b.f64());
-        sums[block % layout.channels] += products.sum::<f64>();
-    }
-}
-
-/// x ← f(x, channel), in order.
-fn each<F: Scalar>(layout: Layout, x: &mut [F], mut f: impl FnMut(F, usize) -> F) {
-    for sample in x.chunks_exact_mut(layout.channels * layout.positions) {
-        for (channel, x) in sample.chunks_exact_mut(layout.positions).enumerate() {
-            x.iter_mut().for_each(|x| *x = f(*x, channel));
+/// Refuses a mean or variance that is not finite, by its feature.
+pub(crate) fn all_finite(statistics: impl Iterator<Item = (f64, f64)>) -> Result<(), Error> {
+    for (feature, (mean, variance)) in statistics.enumerate() {
+        if !(mean.is_finite() && variance.is_finite()) {
+            return Err(Error::NonFinite {
+                feature,
+                mean,
+                variance,
+            });
         }
     }
-}
-
-/// x ← scale·x + shift, by channel.
-pub(crate) fn affine<F: Scalar>(layout: Layout, x: &mut [F], scale: &[F], shift: &[F]) {
-    each(layout, x, |x, channel| scale[channel] * x + shift[channel]);
-}
-
-pub(crate) fn first_non_finite(mean: &[f64], variance: &[f64]) -> Result<(), Error> {
-    let mut features = mean.iter().zip(variance).enumerate();
-    match features.find(|(_, (m, v))| !(m.is_finite() && v.is_finite())) {
-        None => Ok(()),
-        Some((feature, (&mean, &variance))) => Err(Error::NonFinite {
-            feature,
-            mean,
-            variance,
-        }),
-    }
+    Ok(())
 }

@@ -24,8 +24,8 @@ pub enum Error {
         found: usize,
     },
 
-    /// The batch's mean or variance is NaN or infinite.
-    #[error("feature {feature} of the batch has mean {mean} and variance {variance}")]
+    /// A mean or variance, of the batch or running, is NaN, infinite, or more than its type holds.
+    #[error("feature {feature} has mean {mean} and variance {variance}: look into its values")]
     NonFinite {
         /// Index of the first such feature.
         feature: usize,
@@ -33,6 +33,17 @@ pub enum Error {
         mean: f64,
         /// Its variance.
         variance: f64,
+    },
+
+    /// A slope by γ or β is NaN, infinite, or more than its type holds.
+    #[error("feature {feature} has slope {gamma} by gamma and {beta} by beta: look into the loss")]
+    NonFiniteSlope {
+        /// Index of the first such feature.
+        feature: usize,
+        /// ∂loss/∂γ.
+        gamma: f64,
+        /// ∂loss/∂β.
+        beta: f64,
     },
 
     /// A hyper-parameter out of its range.

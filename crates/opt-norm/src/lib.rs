@@ -24,11 +24,13 @@
 //! # Ok::<(), opt_norm::Error>(())
 //! ```
 //!
-//! Layer normalization is not here: it sums along the other axis, and would share nothing but the
-//! formula.
+//! Results do not depend on the number of rayon's threads.
+//!
+//! Layer normalization is not here: the deck does not have it.
 
 mod batch;
 mod error;
+mod passes;
 mod running;
 
 pub use batch::{BatchNorm, Cache, Layout, Variance};

@@ -1,6 +1,7 @@
 use opt_core::{Hyper, Scalar, State, Visit};
 
-use crate::batch::{affine, first_non_finite};
+use crate::batch::all_finite;
+use crate::passes::map;
 use crate::{BatchNorm, Cache, Error, Layout, Variance};
 
 /// Mean and variance of every feature over the batches so far, for inference. They start at 0
@@ -26,7 +27,9 @@ impl<F: Scalar> Running<F> {
     /// [`momentum`](BatchNorm::momentum). Call it once a batch, however often that was evaluated.
     ///
     /// # Errors
-    /// [`Error::Length`] if the batch had another number of features, or there was none.
+    /// [`Error::Length`] if the batch had another number of features, or there was none;
+    /// [`Error::NonFinite`] with the feature if its mean or variance is more than `F` holds,
+    /// [`Error::Hyper`]. Nothing has changed then.
     pub fn update(&mut self, norm: &BatchNorm, cache: &Cache<F>) -> Result<(), Error> {
         norm.check()?;
         let features = cache.layout.channels;
@@ -38,11 +41,14 @@ impl<F: Scalar> Running<F> {
             Variance::Unbiased => count / (count - 1.0),
         };
         let mix = |old: F, new: f64| F::of((1.0 - norm.momentum) * old.f64() + norm.momentum * new);
-        for (mean, &new) in self.mean.iter_mut().zip(&cache.mean) {
-            *mean = mix(*mean, new);
-        }
-        for (variance, &new) in self.variance.iter_mut().zip(&cache.variance) {
-            *variance = mix(*variance, scale * new);
+        let mixed = |running: &Self, i: usize| {
+            let mean = mix(running.mean[i], cache.mean[i]);
+            (mean, mix(running.variance[i], scale * cache.variance[i]))
+        };
+        let new = (0..features).map(|i| mixed(self, i));
+        all_finite(new.map(|(mean, variance)| (mean.f64(), variance.f64())))?;
+        for i in 0..features {
+            (self.mean[i], self.variance[i]) = mixed(self, i);
         }
         Ok(())
     }
@@ -50,7 +56,8 @@ impl<F: Scalar> Running<F> {
     /// Inference: y ← γ(x − μ)/√(σ² + ε) + β, in place.
     ///
     /// # Errors
-    /// [`Error::Length`], [`Error::Empty`], [`Error::NonFinite`] if the statistics are not finite.
+    /// [`Error::Length`], [`Error::Empty`], [`Error::NonFinite`] if the statistics are not finite,
+    /// [`Error::Hyper`]; nothing has changed then.
     pub fn forward(
         &self,
         norm: &BatchNorm,
@@ -60,8 +67,10 @@ impl<F: Scalar> Running<F> {
         beta: &[F],
     ) -> Result<(), Error> {
         layout.check(x, gamma, beta)?;
-        let (scale, shift) = self.affine(norm, gamma, beta)?;
-        affine(layout, x, &scale, &shift);
+        let affine = self.affine(norm, gamma, beta)?;
+        map(layout, [x], &affine, &|[x], [scale, shift]| {
+            [scale * x + shift]
+        });
         Ok(())
     }
 
@@ -85,37 +94,39 @@ impl<F: Scalar> Running<F> {
         if features == 0 || !weight.len().is_multiple_of(features) {
             return Error::length("weight", features, weight.len());
         }
-        let (scale, shift) = self.affine(norm, gamma, beta)?;
+        let affine = self.affine(norm, gamma, beta)?;
         let fan_in = weight.len() / features;
-        if fan_in > 0 {
-            for (row, &scale) in weight.chunks_exact_mut(fan_in).zip(&scale) {
-                row.iter_mut().for_each(|w| *w *= scale);
+        for (feature, bias) in bias.iter_mut().enumerate() {
+            let [scale, shift] = affine(feature);
+            for w in &mut weight[feature * fan_in..(feature + 1) * fan_in] {
+                *w = F::of(scale * w.f64());
             }
-        }
-        for ((bias, &scale), &shift) in bias.iter_mut().zip(&scale).zip(&shift) {
-            *bias = scale * *bias + shift;
+            *bias = F::of(scale * bias.f64() + shift);
         }
         Ok(())
     }
 
-    /// γ/√(σ² + ε) and β − γμ/√(σ² + ε).
-    fn affine(&self, norm: &BatchNorm, gamma: &[F], beta: &[F]) -> Result<(Vec<F>, Vec<F>), Error> {
+    /// γ/√(σ² + ε) and β − γμ/√(σ² + ε) of a feature, in double precision: in single, a mean far
+    /// from 0 would cancel digits of x.
+    fn affine(
+        &self,
+        norm: &BatchNorm,
+        gamma: &[F],
+        beta: &[F],
+    ) -> Result<impl Fn(usize) -> [f64; 2] + Sync, Error> {
         norm.check()?;
         let features = self.mean.len();
         Error::length("running statistics", features, self.variance.len())?;
         Error::length("gamma", features, gamma.len())?;
         Error::length("beta", features, beta.len())?;
-        let wide = |values: &[F]| values.iter().map(|v| v.f64()).collect::<Vec<_>>();
-        let (mean, variance) = (wide(&self.mean), wide(&self.variance));
-        first_non_finite(&mean, &variance)?;
-        let mut scale = Vec::with_capacity(features);
-        let mut shift = Vec::with_capacity(features);
-        for i in 0..features {
-            let s = gamma[i].f64() / (variance[i].max(0.0) + norm.eps).sqrt();
-            scale.push(F::of(s));
-            shift.push(F::of(beta[i].f64() - s * mean[i]));
-        }
-        Ok((scale, shift))
+        let variance = self.variance.iter().map(|v| v.f64());
+        all_finite(self.mean.iter().map(|m| m.f64()).zip(variance))?;
+        let eps = norm.eps;
+        Ok(move |i: usize| {
+            let variance = self.variance[i].f64().max(0.0);
+            let scale = gamma[i].f64() / (variance + eps).sqrt();
+            [scale, beta[i].f64() - scale * self.mean[i].f64()]
+        })
     }
 }
 
