@@ -183,7 +183,7 @@ impl Trainer<'_> {
         let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
         let built = entry.build(&set, mlp.params());
         let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
-        let decays = !training.constant.iter().any(|m| *m == contender.name)
+        let decays = !training.constant.contains(&contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");
         let batches = Batches::new(train.labels.len(), training.batch, seed);
         Ok(Session {
