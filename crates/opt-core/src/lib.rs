@@ -35,6 +35,7 @@ mod registry;
 mod rule;
 mod scalar;
 mod schedule;
+mod shard;
 mod snapshot;
 
 pub use check::{GradientCheck, check_gradient};
