@@ -1,6 +1,6 @@
 //! What PRONG keeps of one layer's input: statistics, and how to whiten by them.
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Zip};
 use opt_core::{Scalar, State, Visit, dot, gemm};
 
 use crate::{Cholesky, Eigh, Error, Lapack, Moments};
@@ -81,8 +81,11 @@ impl<F: Lapack> Factor<F> {
         let Ok(mut centred) = ArrayViewMut2::from_shape((rows, n), &mut scratch[..rows * n]) else {
             return Ok(()); // the length is right
         };
-        centred.assign(&input);
-        centred -= &self.c;
+        // One pass: these are as many numbers as all activations.
+        Zip::from(&mut centred)
+            .and(&input)
+            .and_broadcast(&self.c)
+            .for_each(|out, &x, &c| *out = x - c);
         match settings.decay {
             None => gemm(
                 one,

@@ -18,7 +18,7 @@ const ADAPT: u64 = 5;
 const ATTEMPTS: usize = 6;
 
 /// The adapted damping stays within this factor of [`Kfac::damping`].
-const RANGE: f64 = 1e6;
+const RANGE: f64 = 1e3;
 
 /// What decides on the length of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

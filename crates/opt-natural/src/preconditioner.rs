@@ -2,8 +2,8 @@ use std::fmt;
 
 use ndarray::ArrayViewMut2;
 use opt_core::{
-    Error, FirstOrder, Layered, Method, ParamMap, Report, Rule, Scalar, State, Visit, all_finite,
-    gemm,
+    Error, FirstOrder, Layer, Layered, Method, ParamMap, Report, Rule, Scalar, State, Visit,
+    all_finite, each, gemm,
 };
 
 use crate::factor::{Factor, Prefixed, Settings, Whitens};
@@ -65,12 +65,9 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
 
     /// Adds the layers' inputs to the statistics if the next refresh will want them. On a failure
     /// all are dropped.
-    fn observe<O: Layered<F> + ?Sized>(&mut self, objective: &O, settings: Settings) -> bool {
+    fn observe(&mut self, layers: &[Layer<'_, F>], settings: Settings) -> bool {
         let mut rows = 0;
-        for index in 0..objective.layers() {
-            let Some(layer) = objective.layer(index) else {
-                continue;
-            };
+        for layer in layers {
             rows = layer.input.nrows();
             // Samples that are still to come before the refresh.
             let left = (settings.period - self.since as f64) * rows as f64;
@@ -120,16 +117,9 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
     }
 
     /// Adds what the layers' gradients lack, preconditioned.
-    fn precondition<O: Layered<F> + ?Sized>(
-        &mut self,
-        objective: &O,
-        settings: Settings,
-    ) -> Result<(), Error> {
+    fn precondition(&mut self, layers: &[Layer<'_, F>], settings: Settings) -> Result<(), Error> {
         let one = F::one();
-        for index in 0..objective.layers() {
-            let Some(layer) = objective.layer(index) else {
-                continue;
-            };
+        for layer in layers {
             let segments = self.inner.params().segments();
             let Some(factor) = self.factors.get_mut(layer.weight).and_then(Option::as_mut) else {
                 continue;
@@ -148,22 +138,49 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
                 let bias = &mut self.gradient[segments[bias].range.clone()];
                 for (delta, &along) in layer.delta.rows().into_iter().zip(&*along) {
                     let share = one - along;
-                    for (b, &d) in bias.iter_mut().zip(delta) {
-                        *b += share * d;
+                    match delta.as_slice() {
+                        Some(delta) => each(bias, delta, [], move |b, d, []| (b + share * d, [])),
+                        None => (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += share * d),
                     }
                 }
             }
         }
         Ok(())
     }
+
+    /// Everything between the objective and the update; gives what it fell back to.
+    fn prepare(&mut self, layers: &[Layer<'_, F>]) -> Result<Option<&'static str>, Error> {
+        let settings = self.rule.settings();
+        let fallback = if !self.observe(layers, settings) {
+            Some("the statistics overflowed: the last factors stay")
+        } else if !self.refresh(settings) {
+            Some("a factor could not be computed: the last ones stay")
+        } else {
+            None
+        };
+        self.precondition(layers, settings)?;
+        Ok(fallback)
+    }
 }
 
-/// Refuses a layer that is not finite, before anything has changed.
-fn check_layers<F: Scalar, O: Layered<F> + ?Sized>(
+/// Refuses what is not finite, before anything has changed. Of the layers' W, `gradient` has only
+/// what penalties give, which the loss has too.
+fn check<F: Scalar>(
     params: &ParamMap,
-    objective: &O,
+    gradient: &[F],
+    layers: &[Layer<'_, F>],
 ) -> Result<(), Error> {
-    for layer in (0..objective.layers()).filter_map(|index| objective.layer(index)) {
+    for segment in params.segments().iter().filter(|s| s.shape.len() != 2) {
+        let values = &gradient[segment.range.clone()];
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NonFiniteGradient {
+                segment: segment.name.clone(),
+                index,
+                value: values[index].f64(),
+            });
+        }
+    }
+    for layer in layers {
         for values in [&layer.delta, &layer.input] {
             let finite = match values.as_slice() {
                 Some(values) => all_finite(values),
@@ -195,15 +212,11 @@ where
         self.inner.params().check_len("x", x.len())?;
         self.gradient.resize(x.len(), F::zero());
         let mut report = Report::new(objective.deltas(x, &mut self.gradient)?)?;
-        self.inner.check_gradient(&self.gradient)?;
-        check_layers(self.inner.params(), objective)?;
-        let settings = self.rule.settings();
-        if !self.observe(objective, settings) {
-            report.fallback = Some("the statistics overflowed: the last factors stay");
-        } else if !self.refresh(settings) {
-            report.fallback = Some("a factor could not be computed: the last ones stay");
-        }
-        self.precondition(objective, settings)?;
+        let layers = (0..objective.layers()).filter_map(|index| objective.layer(index));
+        let layers: Vec<Layer<'_, F>> = layers.collect();
+        check(self.inner.params(), &self.gradient, &layers)?;
+        // Inside the pool: else every product would wake it from outside.
+        report.fallback = rayon::join(|| self.prepare(&layers), || ()).0?;
         self.inner.apply(x, &self.gradient)?;
         self.since = self.since.saturating_add(1);
         Ok(report)
