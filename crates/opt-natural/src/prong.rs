@@ -32,7 +32,7 @@ use crate::factor::{Settings, Whitens};
 /// and the line that follows from it have the wrong sign, and their loop overwrites U before the
 /// next layer has read it.
 ///
-/// It needs [`Layered`]; parameters outside of dense layers follow their plain gradient.
+/// It needs [`Layered`](opt_core::Layered); parameters outside of dense layers follow their plain gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prong {
     /// α. No direction moves by more than α/ε of its gradient: scale it with ε.
