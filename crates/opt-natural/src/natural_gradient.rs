@@ -47,9 +47,11 @@ pub enum Blocks {
 /// always for softmax, which does not change with a shift of its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NaturalGradient {
-    /// α. 1 is the whole step to the minimum of the quadratic model, which suits the full data.
+    /// α. 1 is the whole step to the minimum of the quadratic model, which suits the full data; on
+    /// minibatches it follows the noise, the more so as λ is small.
     pub lr: f64,
-    /// λ, in units of F: of the squared gradient of a sample.
+    /// λ, in units of F: of the squared gradient of a sample. Directions that the minibatch knows
+    /// nothing of are divided by it alone.
     pub damping: f64,
     /// Whose labels.
     pub curvature: Curvature,
@@ -60,8 +62,8 @@ pub struct NaturalGradient {
 impl Default for NaturalGradient {
     fn default() -> Self {
         Self {
-            lr: 0.1,
-            damping: 0.01,
+            lr: 0.3,
+            damping: 0.1,
             curvature: Curvature::Fisher,
             blocks: Blocks::Full,
         }
