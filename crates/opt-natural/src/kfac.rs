@@ -17,8 +17,10 @@ const ADAPT: u64 = 5;
 /// Tenfold raises of the damping before a factor without an inverse is an error.
 const ATTEMPTS: usize = 6;
 
-/// The adapted damping stays within this factor of [`Kfac::damping`].
-const RANGE: f64 = 1e3;
+/// Least and greatest multiple of [`Kfac::damping`] that adaptation leaves. ρ is taken on the
+/// minibatch that the step was fitted to, and so is nearly always near 1: without a limit λ would
+/// fall until the steps follow the minibatch's noise. At a minimum ρ is rounding, and λ would rise.
+const LIMITS: (f64, f64) = (1e-3, 1e6);
 
 /// What decides on the length of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub enum StepSize {
 /// θ ← θ + δθ
 /// M(δθ) = gᵀδθ + ½δθᵀ(F + λI)δθ
 /// ρ = (f(θ + δθ) − f(θ))/M(δθ)
-/// λ ← ω⁵λ if ρ > ¾, λ/ω⁵ if ρ < ¼; every 5 steps
+/// λ ← ω⁵λ if ρ > ¾, λ/ω⁵ if ρ < ¼; every 5 steps, within 10⁻³λ₀ and 10⁶λ₀
 /// ```
 ///
 /// ∇W̄ is the gradient of weight and bias side by side, layer by layer; h and δ are the layer's
@@ -59,14 +61,17 @@ pub enum StepSize {
 ///
 /// Differs from the paper: vᵀFv in M is the mean of (gₙᵀv)² over the samples n, with one drawn
 /// label each, which is unbiased but not exact; γ = √λ is not searched for; an L2 penalty is the
-/// objective's, and its curvature is not added to λ; statistics take the whole minibatch.
+/// objective's, and its curvature is not added to λ; statistics take the whole minibatch; λ has
+/// limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kfac {
     /// α, or the factor on the step that minimizes M.
     pub lr: f64,
     /// μ, for [`StepSize::Fixed`].
     pub momentum: f64,
-    /// λ at the start, in units of F: of the squared gradient of a sample.
+    /// λ₀, at the start, in units of F: of the squared gradient of a sample. The first steps, whose
+    /// factors are averages over few minibatches, can undo the initialization of a deep network:
+    /// start higher there. The paper starts at 150, on larger minibatches.
     pub damping: f64,
     /// ω, by which λ falls or rises, per step. With 1, λ stays, and ρ is never computed.
     pub damping_decay: f64,
@@ -335,7 +340,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
             std::mem::swap(&mut self.inverses, &mut self.next.inverses);
         }
         x.copy_from_slice(&self.next.x);
-        self.scale = scale.clamp(1.0 / RANGE, RANGE);
+        self.scale = scale.clamp(LIMITS.0, LIMITS.1);
         self.t = t;
         Ok(report)
     }

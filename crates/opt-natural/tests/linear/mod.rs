@@ -19,7 +19,10 @@ impl Linear {
     /// Of `distinct` samples, each as often as there are outputs.
     pub(crate) fn new(distinct: usize, inputs: usize, outputs: usize) -> Self {
         let rows = distinct * outputs;
-        let value = |a: usize, b: usize, salt: f64| ((a * a + 3 * b) as f64 * 0.9 + salt).sin();
+        // A frequency for each column: of one frequency they would be dependent.
+        let value = |a: usize, b: usize, salt: f64| {
+            ((a * a + 1) as f64 * (0.7 + 0.37 * b as f64) + salt).sin()
+        };
         let shapes = [("weight", vec![outputs, inputs]), ("bias", vec![outputs])];
         Self {
             params: ParamMap::new(shapes).unwrap(),
