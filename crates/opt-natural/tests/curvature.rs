@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod solve;
+
 use ndarray::{Array2, Axis, concatenate};
 use opt_core::{Error, Fisher, Layered, Method, Objective, Parameters, Snapshot};
 use opt_natural::{
     Blocks, Curvature, Kfac, KfacMethod, NaturalGradient, NaturalGradientMethod, StepSize, fisher,
 };
 use opt_nn::{Activation, Init, Loss, Mlp, Spec, Target};
+use solve::solve;
 
 fn wave(rows: usize, columns: usize, salt: f64) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |(i, j)| {
@@ -25,35 +28,6 @@ fn classifier(widths: &[usize], rows: usize) -> (Mlp<f64>, Vec<f64>) {
         .unwrap();
     let x = mlp.init(Init::LeCun, 2);
     (mlp, x)
-}
-
-/// Solves A·X = B by elimination with pivoting.
-fn solve(mut a: Array2<f64>, mut b: Array2<f64>) -> Array2<f64> {
-    let n = a.nrows();
-    for k in 0..n {
-        let pivot = (k..n)
-            .max_by(|&i, &j| a[[i, k]].abs().total_cmp(&a[[j, k]].abs()))
-            .unwrap();
-        for matrix in [&mut a, &mut b] {
-            for j in 0..matrix.ncols() {
-                matrix.swap([k, j], [pivot, j]);
-            }
-        }
-        for i in (0..n).filter(|&i| i != k) {
-            let factor = a[[i, k]] / a[[k, k]];
-            for matrix in [&mut a, &mut b] {
-                for j in 0..matrix.ncols() {
-                    let from = matrix[[k, j]];
-                    matrix[[i, j]] -= factor * from;
-                }
-            }
-        }
-    }
-    for k in 0..n {
-        let pivot = a[[k, k]];
-        b.row_mut(k).mapv_inplace(|v| v / pivot);
-    }
-    b
 }
 
 /// E[(diag p − ppᵀ) ⊗ h̄h̄ᵀ] of a softmax layer, in the order of W row by row, then b.

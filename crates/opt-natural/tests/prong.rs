@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod solve;
+
 use ndarray::{Array2, s};
 use opt_core::{
     Error, FirstOrder, Layered, Method, Objective, Parameters, Scalar, Snapshot, State,
@@ -9,6 +11,7 @@ use opt_core::{
 use opt_firstorder::{Adam, Momentum, Sgd};
 use opt_natural::{Preconditioned, Prong, ProngCoordinates, ProngPlus, Whiten};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
+use solve::solve;
 
 /// 8×8 digits in single or double precision.
 fn digits<F: Scalar>(rows: usize) -> (Array2<F>, Vec<u8>) {
@@ -126,35 +129,6 @@ fn both_coordinates_are_the_same_method_under_gradient_descent() {
     }
 }
 
-/// Solves A·x = b by elimination with pivoting.
-fn solve(mut a: Array2<f64>, mut b: Vec<f64>) -> Vec<f64> {
-    let n = b.len();
-    for k in 0..n {
-        let pivot = (k..n)
-            .max_by(|&i, &j| a[[i, k]].abs().total_cmp(&a[[j, k]].abs()))
-            .unwrap();
-        for j in 0..n {
-            a.swap([k, j], [pivot, j]);
-        }
-        b.swap(k, pivot);
-        for i in k + 1..n {
-            let factor = a[[i, k]] / a[[k, k]];
-            for j in k..n {
-                let upper = a[[k, j]];
-                a[[i, j]] -= factor * upper;
-            }
-            b[i] -= factor * b[k];
-        }
-    }
-    for k in (0..n).rev() {
-        for j in k + 1..n {
-            b[k] -= a[[k, j]] * b[j];
-        }
-        b[k] /= a[[k, k]];
-    }
-    b
-}
-
 #[test]
 fn with_an_estimate_at_every_step_it_is_half_of_kfac() {
     // ΔW̄ = ∇W̄·(E[h̄h̄ᵀ] + ε·diag(I, 0))⁻¹ with h̄ = (h, 1), biases included.
@@ -180,9 +154,10 @@ fn with_an_estimate_at_every_step_it_is_half_of_kfac() {
                 let from = weight.start + unit * n;
                 let mut row = g[from..from + n].to_vec();
                 row.push(g[bias]);
+                let row = Array2::from_shape_vec((n + 1, 1), row).unwrap();
                 let row = solve(a.clone(), row);
-                (0..n).for_each(|j| expected[from + j] -= 0.05 * row[j]);
-                expected[bias] -= 0.05 * row[n];
+                (0..n).for_each(|j| expected[from + j] -= 0.05 * row[[j, 0]]);
+                expected[bias] -= 0.05 * row[[n, 0]];
             }
         }
         let hyper = Prong {
