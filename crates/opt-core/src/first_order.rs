@@ -150,7 +150,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// nor the state has changed.
     pub fn apply(&mut self, x: &mut [F], g: &[F]) -> Result<(), Error> {
         self.params.check_len("x", x.len())?;
-        self.check_gradient(g)?;
+        self.params.check_gradient(g)?;
         self.t = self.t.saturating_add(1);
         let t = self.t;
         self.drive(x, g, &|rule, x, g, slots| rule.update(t, x, g, slots));
@@ -208,19 +208,6 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
         Ok(())
     }
 
-    /// Refuses what [`apply`](Self::apply) would refuse as a gradient.
-    ///
-    /// # Errors
-    /// [`Error::Length`], [`Error::NonFiniteGradient`].
-    pub fn check_gradient(&self, g: &[F]) -> Result<(), Error> {
-        self.params.check_len("gradient", g.len())?;
-        if all_finite(g) {
-            return Ok(());
-        }
-        let segments = self.params.segments().iter();
-        Err(non_finite(segments.map(|s| (s, &g[s.range.clone()]))))
-    }
-
     fn drive(&mut self, x: &mut [F], g: &[F], f: &impl Update<F, R, N>) {
         let slots = self.slots.each_mut().map(Vec::as_mut_slice);
         let shard = Shard { x, g, slots };
@@ -259,10 +246,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> State<F> for FirstOrder<F, R, N> 
             return;
         };
         for (slot, buffer) in rule.slots().iter().zip(&mut self.slots) {
-            for segment in self.params.segments() {
-                let name = format!("{}/{}", slot.name, segment.name);
-                visitor.buffer(&name, &segment.shape, &mut buffer[segment.range.clone()]);
-            }
+            self.params.visit(slot.name, buffer, visitor);
         }
     }
 }

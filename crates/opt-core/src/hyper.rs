@@ -116,6 +116,17 @@ pub trait Hyper: Clone + fmt::Debug + Send + Sync + 'static {
             known: names.chain(aliases).collect::<Vec<_>>().join(", "),
         })
     }
+
+    /// A copy with this field changed, and checked: what [`Method::set`](crate::Method::set) does.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set) and [`check`](Self::check).
+    fn with(&self, name: &str, value: f64) -> Result<Self, Error> {
+        let mut changed = self.clone();
+        changed.set(name, value)?;
+        changed.check()?;
+        Ok(changed)
+    }
 }
 
 /// One hyper-parameter, as [`list`] gives it.

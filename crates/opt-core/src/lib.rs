@@ -48,11 +48,12 @@ pub use kernel::{all_finite, dot, each, norm};
 pub use method::{Method, Parameters, Report, State, Visit};
 pub use objective::{
     Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective,
-    ObserveInputs, Reparametrized,
+    ObserveInputs, PerSample, Reparametrized,
 };
 pub use param_map::{ParamMap, Segment};
 pub use registry::{AnyMethod, Elementwise, Entry, find as find_entry};
 pub use rule::{Rule, Slot};
 pub use scalar::Scalar;
 pub use schedule::Schedule;
+pub use shard::each_parallel;
 pub use snapshot::{Named, Snapshot};

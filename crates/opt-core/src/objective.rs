@@ -55,6 +55,20 @@ pub trait GaussNewton<F: Scalar>: Objective<F> {
     fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error>;
 }
 
+/// An objective that is a mean over samples, and tells how their gradients scatter. Needed by vSGD
+/// and, for its preconditioner, by Hessian-free.
+pub trait PerSample<F: Scalar>: Objective<F> {
+    /// Number of samples in the minibatch; 1 for a function without samples.
+    fn samples(&self) -> usize;
+
+    /// As [`Objective::grad`]; also writes the mean over the samples n of (∂lossₙ/∂x)², element by
+    /// element, over `square`. A penalty counts as a part of every sample's loss.
+    ///
+    /// # Errors
+    /// As [`Objective::grad`].
+    fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error>;
+}
+
 /// An objective made of dense layers a = W·h + b that shows what its last gradient was made of.
 /// Needed by K-FAC and by PRONG as a preconditioner.
 pub trait Layered<F: Scalar>: Objective<F> {
@@ -233,6 +247,17 @@ impl<F: Scalar, O: GaussNewton<F>> GaussNewton<F> for Counted<O> {
     fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
         self.products += 1;
         self.inner.gauss_newton_product(x, v, out)
+    }
+}
+
+impl<F: Scalar, O: PerSample<F>> PerSample<F> for Counted<O> {
+    fn samples(&self) -> usize {
+        self.inner.samples()
+    }
+
+    fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
+        self.gradients += 1;
+        self.inner.grad_moments(x, g, square)
     }
 }
 

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, IxDyn};
 
-use crate::{Error, Scalar};
+use crate::{Error, Scalar, Visit, all_finite};
 
 /// One named tensor inside the flat parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +163,38 @@ impl ParamMap {
     /// [`Error::Length`], with `what` as the vector's name.
     pub fn check_len(&self, what: &str, len: usize) -> Result<(), Error> {
         Error::length(what, self.len, len)
+    }
+
+    /// Refuses what no method steps by: a gradient of another length, or one that is not finite.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::NonFiniteGradient`] with the first such element.
+    pub fn check_gradient<F: Scalar>(&self, g: &[F]) -> Result<(), Error> {
+        self.check_len("gradient", g.len())?;
+        if all_finite(g) {
+            return Ok(());
+        }
+        let at = g.iter().position(|v| !v.is_finite()).unwrap_or_default();
+        let (segment, index) = self
+            .locate(at)
+            .map_or_else(Default::default, |(s, index)| (s.name.clone(), index));
+        Err(Error::NonFiniteGradient {
+            segment,
+            index,
+            value: g[at].f64(),
+        })
+    }
+
+    /// Shows a vector of state of this map, such as a velocity, segment by segment, as
+    /// `name/segment`. Of another length than the map's, nothing is shown.
+    pub fn visit<F: Scalar>(&self, name: &str, data: &mut [F], visitor: &mut dyn Visit<F>) {
+        if data.len() != self.len {
+            return;
+        }
+        for segment in &self.segments {
+            let name = format!("{name}/{}", segment.name);
+            visitor.buffer(&name, &segment.shape, &mut data[segment.range.clone()]);
+        }
     }
 
     fn find(&self, name: &str, len: usize, axes: Option<usize>) -> Result<&Segment, Error> {

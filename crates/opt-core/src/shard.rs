@@ -2,7 +2,7 @@
 //! cache, without allocation.
 
 use crate::kernel::GRAIN;
-use crate::{Scalar, Segment};
+use crate::{Scalar, Segment, each};
 
 /// What is done to a piece: by the rule, to parameters, gradient and state.
 pub(crate) trait Update<F, R, const N: usize>:
@@ -126,4 +126,23 @@ pub(crate) fn parts<F: Scalar, R: Sync, const N: usize>(
         || parts(rules_lo, x_lo, g_lo, lo, f),
         || parts(rules_hi, x_hi, g_hi, hi, f),
     );
+}
+
+/// As [`each`], on all threads of the current rayon pool where the slices are long; bitwise the
+/// same for any number of threads.
+pub fn each_parallel<F: Scalar, const N: usize>(
+    x: &mut [F],
+    g: &[F],
+    slots: [&mut [F]; N],
+    f: impl Fn(F, F, [F; N]) -> (F, [F; N]) + Copy + Sync + 'static,
+) {
+    let n = slots
+        .iter()
+        .fold(x.len().min(g.len()), |n, s| n.min(s.len()));
+    let shard = Shard {
+        x: &mut x[..n],
+        g: &g[..n],
+        slots: slots.map(|s| &mut s[..n]),
+    };
+    halve(&(), shard, &|(), x, g, slots| each(x, g, slots, f));
 }

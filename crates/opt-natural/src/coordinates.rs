@@ -212,7 +212,7 @@ impl<F: Lapack, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     {
         let loss = objective.grad(&self.next, &mut self.gradient)?;
         let report = Report::new(loss)?;
-        self.inner.check_gradient(&self.gradient)?;
+        self.inner.params().check_gradient(&self.gradient)?;
         Ok(report)
     }
 }

@@ -9,7 +9,6 @@ use crate::Lapack;
 use crate::dense::Dense;
 use crate::fisher::refused;
 use crate::kronecker::{Along, Factors, Quadratic, layers};
-use crate::natural_gradient::check_gradient;
 
 /// Steps between two adaptations of the damping: T₁ of the paper.
 const ADAPT: u64 = 5;
@@ -204,7 +203,7 @@ impl<F: Lapack> KfacMethod<F> {
         O: Fisher<F> + ?Sized,
     {
         let report = Report::new(objective.deltas(x, &mut self.next.rest)?)?;
-        check_gradient(&self.params, &self.next.rest)?;
+        self.params.check_gradient(&self.next.rest)?;
         if Dense::all(objective)?.len() != self.layers.len() {
             return Err(FisherError::Order(self.layers.len()).into());
         }
@@ -346,10 +345,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
     }
 
     fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        let mut hyper = self.hyper.clone();
-        hyper.set(name, value)?;
-        hyper.check()?;
-        self.hyper = hyper;
+        self.hyper = self.hyper.with(name, value)?;
         Ok(())
     }
 }
@@ -370,10 +366,6 @@ impl<F: Scalar> State<F> for KfacMethod<F> {
                 }
             }
         }
-        for segment in self.params.segments() {
-            if let Some(data) = self.velocity.get_mut(segment.range.clone()) {
-                visitor.buffer(&format!("velocity/{}", segment.name), &segment.shape, data);
-            }
-        }
+        self.params.visit("velocity", &mut self.velocity, visitor);
     }
 }

@@ -110,7 +110,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for NaturalGradientMethod<F>
         self.gradient.resize(x.len(), F::zero());
         self.direction.resize(x.len(), F::zero());
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
-        check_gradient(&self.params, &self.gradient)?;
+        self.params.check_gradient(&self.gradient)?;
         let mut sum = Sum::new(match self.hyper.blocks {
             Blocks::Full => Part::All,
             Blocks::Layers => Part::Layers,
@@ -132,10 +132,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for NaturalGradientMethod<F>
     }
 
     fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        let mut hyper = self.hyper.clone();
-        hyper.set(name, value)?;
-        hyper.check()?;
-        self.hyper = hyper;
+        self.hyper = self.hyper.with(name, value)?;
         Ok(())
     }
 }
@@ -144,22 +141,4 @@ impl<F: Scalar> State<F> for NaturalGradientMethod<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         visitor.count("t", &mut self.t);
     }
-}
-
-/// Refuses a gradient with a NaN or an infinity, by the name of its segment.
-pub(crate) fn check_gradient<F: Scalar>(params: &ParamMap, g: &[F]) -> Result<(), Error> {
-    if all_finite(g) {
-        return Ok(());
-    }
-    let at = g.iter().position(|g| !g.is_finite()).unwrap_or(0);
-    let value = g.get(at).map_or(f64::NAN, |g| g.f64());
-    let (segment, index) = match params.locate(at) {
-        Some((segment, index)) => (segment.name.clone(), index),
-        None => (String::new(), at),
-    };
-    Err(Error::NonFiniteGradient {
-        segment,
-        index,
-        value,
-    })
 }

@@ -1,4 +1,6 @@
-use opt_core::{Error, HessianDiag, HessianProduct, Objective, ParamMap, Scalar};
+use opt_core::{
+    Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, PerSample, Scalar,
+};
 
 /// A function of two variables with its derivatives and what is known of it. It computes in
 /// double precision whatever the type of the parameters.
@@ -13,6 +15,8 @@ pub struct Plane {
     pub gradient: fn([f64; 2]) -> [f64; 2],
     /// f″, row by row.
     pub hessian: fn([f64; 2]) -> [[f64; 2]; 2],
+    /// Of a sum of squares Σrᵢ² the Gauss–Newton matrix 2JᵀJ, row by row.
+    pub gauss_newton: Option<fn([f64; 2]) -> [[f64; 2]; 2]>,
     /// Where trajectories start.
     pub start: [f64; 2],
     /// The only minimum, if there is one.
@@ -43,6 +47,11 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
                 let cross = -400.0 * x;
                 [[2.0 - 400.0 * (y - 3.0 * x * x), cross], [cross, 200.0]]
             },
+            // Of the residuals 1 − x and 10(y − x²).
+            gauss_newton: Some(|[x, _]| {
+                let cross = -400.0 * x;
+                [[2.0 + 800.0 * x * x, cross], [cross, 200.0]]
+            }),
             start: [-1.2, 1.0],
             minimum: Some([1.0, 1.0]),
             window: [(-2.0, 2.0), (-1.0, 3.0)],
@@ -69,6 +78,16 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
                 h[1][0] = h[0][1];
                 h
             },
+            gauss_newton: Some(|p| {
+                let mut h = [[0.0; 2]; 2];
+                for [_, dx, dy, ..] in beale(p) {
+                    h[0][0] += 2.0 * dx * dx;
+                    h[0][1] += 2.0 * dx * dy;
+                    h[1][1] += 2.0 * dy * dy;
+                }
+                h[1][0] = h[0][1];
+                h
+            }),
             start: [1.0, 1.5],
             minimum: Some([3.0, 0.5]),
             window: [(-1.0, 4.5), (-2.0, 2.5)],
@@ -79,6 +98,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             value: |[x, y]| 0.5 * x * x + 50.0 * y * y,
             gradient: |[x, y]| [x, 100.0 * y],
             hessian: |_| [[1.0, 0.0], [0.0, 100.0]],
+            gauss_newton: Some(|_| [[1.0, 0.0], [0.0, 100.0]]),
             start: [-2.0, 0.5],
             minimum: Some([0.0, 0.0]),
             window: [(-2.5, 1.5), (-1.0, 1.0)],
@@ -89,6 +109,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             value: |[x, y]| x * x - y * y,
             gradient: |[x, y]| [2.0 * x, -2.0 * y],
             hessian: |_| [[2.0, 0.0], [0.0, -2.0]],
+            gauss_newton: None,
             start: [-1.0, 1e-3],
             minimum: None,
             window: [(-1.25, 1.25), (-1.25, 1.25)],
@@ -118,6 +139,18 @@ impl Plane {
     fn at<F: Scalar>(&self, x: &[F]) -> Result<[f64; 2], Error> {
         self.params.check_len("x", x.len())?;
         Ok([x[0].f64(), x[1].f64()])
+    }
+
+    fn product<F: Scalar>(
+        &self,
+        matrix: [[f64; 2]; 2],
+        v: &[F],
+        out: &mut [F],
+    ) -> Result<(), Error> {
+        let [a, b] = self.at(v)?;
+        self.params.check_len("product", out.len())?;
+        out.copy_from_slice(&matrix.map(|[p, q]| F::of(p * a + q * b)));
+        Ok(())
     }
 }
 
@@ -149,11 +182,34 @@ impl<F: Scalar> HessianDiag<F> for Plane {
 
 impl<F: Scalar> HessianProduct<F> for Plane {
     fn hessian_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
-        let hessian = (self.hessian)(self.at(x)?);
-        let [a, b] = self.at(v)?;
-        self.params.check_len("product", out.len())?;
-        out.copy_from_slice(&hessian.map(|[p, q]| F::of(p * a + q * b)));
-        Ok(())
+        self.product((self.hessian)(self.at(x)?), v, out)
+    }
+}
+
+/// An error where the function is not a sum of squares.
+impl<F: Scalar> GaussNewton<F> for Plane {
+    fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
+        let matrix = self.gauss_newton.ok_or_else(|| {
+            let name = self.name;
+            Error::objective(format!(
+                "{name} is not a sum of squares, and so has no Gauss–Newton matrix"
+            ))
+        })?;
+        self.product(matrix(self.at(x)?), v, out)
+    }
+}
+
+/// A function without samples counts as one of a single sample.
+impl<F: Scalar> PerSample<F> for Plane {
+    fn samples(&self) -> usize {
+        1
+    }
+
+    fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
+        self.params.check_len("square", square.len())?;
+        let loss = self.grad(x, g)?;
+        square.iter_mut().zip(g).for_each(|(s, g)| *s = *g * *g);
+        Ok(loss)
     }
 }
 
@@ -181,6 +237,21 @@ mod tests {
                         assert!(error < 1e-7 * scale, "{} {x:?} {row} {axis}", plane.name);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gauss_newton_is_the_hessian_where_the_residuals_are_zero() {
+        for plane in planes().unwrap() {
+            let (Some(at), Some(matrix)) = (plane.minimum, plane.gauss_newton) else {
+                continue;
+            };
+            assert_eq!(matrix(at), (plane.hessian)(at), "{}", plane.name);
+            // Away from there it is positive semidefinite, which the Hessian need not be.
+            for x in [plane.start, [0.3, -0.7], [-1.1, 3.0]] {
+                let [[a, b], [_, d]] = matrix(x);
+                assert!(a >= 0.0 && a * d - b * b >= 0.0, "{}", plane.name);
             }
         }
     }

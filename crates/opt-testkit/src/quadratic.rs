@@ -1,4 +1,6 @@
-use opt_core::{Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, Scalar, dot};
+use opt_core::{
+    Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, PerSample, Scalar, dot,
+};
 
 /// f(x) = ½ Σ aᵢ(xᵢ − cᵢ)²: every answer is known in closed form.
 #[derive(Clone, Debug)]
@@ -93,5 +95,18 @@ impl<F: Scalar> HessianProduct<F> for Quadratic<F> {
 impl<F: Scalar> GaussNewton<F> for Quadratic<F> {
     fn gauss_newton_product(&mut self, _x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
         self.scale_by_curvature(v, out)
+    }
+}
+
+impl<F: Scalar> PerSample<F> for Quadratic<F> {
+    fn samples(&self) -> usize {
+        1
+    }
+
+    fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
+        self.params.check_len("square", square.len())?;
+        let loss = self.grad(x, g)?;
+        square.iter_mut().zip(g).for_each(|(s, g)| *s = *g * *g);
+        Ok(loss)
     }
 }
