@@ -53,6 +53,26 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// `along ← along ⊙ h″/h′` for one sample, where both follow from the output h, as in
+    /// [`backward`](Self::backward). A dropped unit gets some finite number.
+    pub(crate) fn bend<F: Scalar>(self, along: &mut [F], out: &[F], keep: F) {
+        let two = F::one() + F::one();
+        match self {
+            Self::Relu | Self::Identity => along.fill(F::zero()),
+            Self::Tanh => scale(along, out, move |h| -two * h * keep),
+            Self::Sigmoid => scale(along, out, move |h| F::one() - two * h * keep),
+            // 1 − sigmoid(a).
+            Self::Softplus => scale(along, out, move |h: F| F::one() + exp_m1(-h * keep)),
+        }
+    }
+}
+
+#[inline(always)]
+fn scale<F: Scalar>(along: &mut [F], out: &[F], f: impl Fn(F) -> F + 'static) {
+    each(along, out, [], move |a, h, []| (a * f(h), []));
+}
+
 #[inline(always)]
 fn forward<F: Scalar>(out: &mut [F], bias: &[F], mask: Option<&[F]>, f: impl Fn(F) -> F + 'static) {
     each(out, bias, [], move |a, b, []| (f(a + b), []));

@@ -92,6 +92,15 @@ pub enum Error {
         source: opt_norm::Error,
     },
 
+    /// Second derivatives of a layer for which they are not implemented, or not defined.
+    #[error("no curvature of layer{layer}: it has {what}")]
+    Curvature {
+        /// Index of the layer.
+        layer: usize,
+        /// `batch normalization` or `whitening`.
+        what: &'static str,
+    },
+
     /// Not one target for each input.
     #[error("{targets} targets for {inputs} inputs: there must be one for each row")]
     Rows {

@@ -28,8 +28,11 @@
 //!
 //! Second-order methods find here what a layer's gradient is made of
 //! ([`Layered`](opt_core::Layered)), labels drawn from the model and the exact Fisher matrix
-//! ([`Fisher`](opt_core::Fisher)), and layers that whiten their input
-//! ([`Reparametrized`](opt_core::Reparametrized)).
+//! ([`Fisher`](opt_core::Fisher)), layers that whiten their input
+//! ([`Reparametrized`](opt_core::Reparametrized)), products with the Hessian and with the
+//! Gauss–Newton matrix ([`HessianProduct`](opt_core::HessianProduct),
+//! [`GaussNewton`](opt_core::GaussNewton)), its diagonal ([`HessianDiag`](opt_core::HessianDiag))
+//! and the squared gradients of the samples ([`PerSample`](opt_core::PerSample)).
 //!
 //! Activations are row-major matrices of shape (batch, features), weights are of shape (fan_out,
 //! fan_in), and every layer is a = h·Wᵀ + b. Results do not depend on the number of rayon's
@@ -40,6 +43,8 @@
 
 mod activation;
 mod batch;
+mod curvature;
+mod diagonal;
 mod elementary;
 mod error;
 mod fisher;
@@ -51,6 +56,7 @@ mod norm;
 mod reparametrized;
 mod rows;
 mod spec;
+mod tangent;
 mod whiten;
 
 // Named nowhere, but it links the library.

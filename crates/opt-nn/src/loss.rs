@@ -47,6 +47,47 @@ impl Loss {
         })
     }
 
+    /// `u ← scale`·H·u, where H is the second derivative of the loss by the output `z`, of one
+    /// sample. It does not depend on the target.
+    pub(crate) fn bend<F: Scalar>(self, z: &[F], scale: F, u: &mut [F]) {
+        match self {
+            Self::SoftmaxCrossEntropy => {
+                // p∘u − p(pᵀu) = p∘(u − pᵀu), without a buffer for p.
+                let max = z.iter().fold(F::neg_infinity(), |m, &z| m.max(z));
+                let (mut sum, mut mean) = (0.0, 0.0);
+                for (&z, &u) in z.iter().zip(&*u) {
+                    let e = (z - max).exp().f64();
+                    sum += e;
+                    mean += e * u.f64();
+                }
+                let (mean, scale) = (F::of(mean / sum), scale * F::of(sum.recip()));
+                for (u, &z) in u.iter_mut().zip(z) {
+                    *u = scale * (z - max).exp() * (*u - mean);
+                }
+            }
+            Self::SigmoidCrossEntropy => each(u, z, [], move |u, z, []| {
+                (scale * u * sigmoid(z) * sigmoid(-z), [])
+            }),
+            Self::SquaredError => u.iter_mut().for_each(|u| *u *= scale),
+        }
+    }
+
+    /// `z ← scale`·diagonal of the second derivative of the loss by the output `z`, of one sample.
+    pub(crate) fn diagonal<F: Scalar>(self, scale: F, z: &mut [F]) {
+        match self {
+            Self::SoftmaxCrossEntropy => {
+                let (_, sum) = exponentials(z);
+                for e in z {
+                    *e = scale * F::of(e.f64() * (sum - e.f64()) / (sum * sum));
+                }
+            }
+            Self::SigmoidCrossEntropy => z
+                .iter_mut()
+                .for_each(|z| *z = scale * sigmoid(*z) * sigmoid(-*z)),
+            Self::SquaredError => z.fill(scale),
+        }
+    }
+
     /// Turns outputs into predictions: probabilities where the outputs are logits.
     pub(crate) fn predict<F: Scalar>(self, z: &mut [F], outputs: usize) {
         each_row(z, outputs, |_, z| match self {

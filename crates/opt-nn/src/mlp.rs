@@ -4,6 +4,7 @@ use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
 use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
+use crate::curvature::Curvature;
 use crate::loss::misclassified;
 use crate::net::{Net, Pass};
 use crate::{Error, Spec, Target};
@@ -36,9 +37,9 @@ const SMALL: usize = 1 << 24;
 #[derive(Clone)]
 pub struct Mlp<F> {
     pub(crate) net: Net<F>,
-    batch: Batch<F>,
+    pub(crate) batch: Batch<F>,
     /// Of the last gradient.
-    trained: Pass<F>,
+    pub(crate) trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
     fresh: bool,
     /// Whether the running statistics have seen `batch`.
@@ -49,6 +50,7 @@ pub struct Mlp<F> {
     pub(crate) statistics: Option<ArcArray2<F>>,
     /// The row of `statistics` that is observed next.
     pub(crate) cursor: u64,
+    pub(crate) curvature: Curvature<F>,
 }
 
 /// How good a network is on a data set, in inference mode.
@@ -79,6 +81,7 @@ impl<F: Scalar> Mlp<F> {
             scratch: Pass::new(&net.spec),
             statistics: None,
             cursor: 0,
+            curvature: Curvature::new(&net.spec),
             net,
         })
     }
@@ -99,6 +102,7 @@ impl<F: Scalar> Mlp<F> {
         check(spec, &inputs, target)?;
         self.batch.load(spec, inputs, Some(target), Some(seed))?;
         (self.fresh, self.followed) = (false, false);
+        self.curvature.invalidate();
         Ok(())
     }
 
@@ -241,7 +245,11 @@ impl<F: Scalar> Mlp<F> {
 /// Runs `f` inside the thread pool if the network is so large that its products will be split:
 /// otherwise each of them, and every pass, would wake the pool from outside, at tens of
 /// microseconds.
-fn pooled<F: Scalar, R: Send>(net: &Net<F>, rows: usize, f: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn pooled<F: Scalar, R: Send>(
+    net: &Net<F>,
+    rows: usize,
+    f: impl FnOnce() -> R + Send,
+) -> R {
     if rows.saturating_mul(net.params.len()) <= SMALL {
         return f();
     }

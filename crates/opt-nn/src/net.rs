@@ -95,17 +95,17 @@ impl<F: Scalar> Net<F> {
         &x[self.params.segments()[segment].range.clone()]
     }
 
-    fn weight<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
+    pub(crate) fn weight<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
         self.part(self.places[index].weight, x)
     }
 
     /// V of shape (units, fan_in).
-    fn matrix<'a>(&self, index: usize, x: &'a [F]) -> Result<ArrayView2<'a, F>, Error> {
+    pub(crate) fn matrix<'a>(&self, index: usize, x: &'a [F]) -> Result<ArrayView2<'a, F>, Error> {
         let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
         view(self.weight(index, x), units, fan_in)
     }
 
-    fn bias<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
+    pub(crate) fn bias<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
         self.part(self.places[index].bias, x)
     }
 
@@ -267,10 +267,7 @@ impl<F: Scalar> Net<F> {
             return Ok(());
         }
         let bias = &mut g[segments[places.bias].range.clone()];
-        bias.fill(F::zero());
-        for delta in pass.deltas[index][..rows * units].chunks_exact(units) {
-            each(bias, delta, [], move |sum, d, []| (sum + d, []));
-        }
+        sum_columns(&pass.deltas[index][..rows * units], bias);
         Ok(())
     }
 
@@ -310,5 +307,13 @@ impl<F: Scalar> Net<F> {
                 whitening.backward(rows, work, under)
             }
         }
+    }
+}
+
+/// The sum of the rows, each as long as `sum`.
+pub(crate) fn sum_columns<F: Scalar>(rows: &[F], sum: &mut [F]) {
+    sum.fill(F::zero());
+    for row in rows.chunks_exact(sum.len()) {
+        each(sum, row, [], |sum, v, []| (sum + v, []));
     }
 }

@@ -1,0 +1,246 @@
+//! The network's second derivatives, as opt-core's traits offer them.
+
+use ndarray::ArrayView2;
+use opt_core::{
+    Error as CoreError, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Scalar,
+};
+
+use crate::batch::{Batch, check};
+use crate::mlp::pooled;
+use crate::net::{Net, Pass};
+use crate::tangent::{Matrix, Tangent};
+use crate::{Error, Mlp, Spec, Target};
+
+/// The workspace of curvature, and the samples that it is taken on.
+#[derive(Clone)]
+pub(crate) struct Curvature<F> {
+    /// Its own minibatch, if one has been loaded.
+    batch: Option<Batch<F>>,
+    /// Of the network at `at`.
+    pass: Pass<F>,
+    at: Vec<F>,
+    /// How much of `pass` belongs to `at` and to the minibatch.
+    depth: Depth,
+    tangent: Tangent<F>,
+    work: [Vec<F>; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Nothing,
+    Forward,
+    Backward,
+}
+
+impl<F: Scalar> Curvature<F> {
+    pub(crate) fn new(spec: &Spec) -> Self {
+        Self {
+            batch: None,
+            pass: Pass::new(spec),
+            at: Vec::new(),
+            depth: Depth::Nothing,
+            tangent: Tangent::new(spec.layers.len()),
+            work: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Forgets what was computed on the minibatch before.
+    pub(crate) fn invalidate(&mut self) {
+        self.depth = Depth::Nothing;
+    }
+
+    /// Runs the network forward, or forward and backward, unless that has been done at this `x`.
+    fn linearize(
+        &mut self,
+        net: &Net<F>,
+        x: &[F],
+        batch: &Batch<F>,
+        depth: Depth,
+    ) -> Result<(), Error> {
+        if self.depth >= depth && self.at == x {
+            return Ok(());
+        }
+        self.depth = Depth::Nothing;
+        let pass = &mut self.pass;
+        match depth {
+            Depth::Backward => {
+                net.objective(x, batch, pass)?;
+                net.backward(x, batch, pass, None)?;
+            }
+            _ => net.forward(x, batch, pass, net.spec.layers.len())?,
+        }
+        self.at.clear();
+        self.at.extend_from_slice(x);
+        self.depth = depth;
+        Ok(())
+    }
+}
+
+impl<F: Scalar> Mlp<F> {
+    /// Copies a minibatch for curvature alone: all second derivatives are then taken on it, while
+    /// losses and gradients go on with that of [`load`](Mlp::load). Hessian-free takes products
+    /// on fewer samples than gradients. It stays until another is loaded, or
+    /// [`clear_curvature`](Self::clear_curvature).
+    ///
+    /// # Errors
+    /// As [`load`](Mlp::load). The earlier minibatch then stays.
+    pub fn load_curvature(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        seed: u64,
+    ) -> Result<(), Error> {
+        let spec = &self.net.spec;
+        check(spec, &inputs, target)?;
+        let mut batch = match self.curvature.batch.take() {
+            Some(batch) => batch,
+            None => Batch::new(spec),
+        };
+        let loaded = batch.load(spec, inputs, Some(target), Some(seed));
+        if loaded.is_ok() {
+            self.curvature.invalidate();
+        }
+        self.curvature.batch = (batch.rows > 0).then_some(batch);
+        loaded
+    }
+
+    /// Takes curvature on the minibatch of [`load`](Mlp::load) again.
+    pub fn clear_curvature(&mut self) {
+        self.curvature.batch = None;
+        self.curvature.invalidate();
+    }
+
+    /// Refuses layers whose second derivatives are not implemented.
+    fn check_plain(&self) -> Result<(), CoreError> {
+        let layers = self.net.places.iter().zip(&self.net.whitening);
+        for (layer, (places, whitening)) in layers.enumerate() {
+            let what = match (places.gamma, whitening) {
+                (Some(_), _) => "batch normalization",
+                (_, Some(_)) => "whitening",
+                _ => continue,
+            };
+            return Err(CoreError::objective(Error::Curvature { layer, what }));
+        }
+        Ok(())
+    }
+
+    /// Runs `f` with the network, the minibatch of curvature and a pass of this depth at `x`.
+    fn curve(
+        &mut self,
+        depth: Depth,
+        x: &[F],
+        f: impl FnOnce(&Net<F>, &Batch<F>, &mut Curvature<F>) -> Result<(), Error> + Send,
+    ) -> Result<(), CoreError> {
+        self.net.params.check_len("x", x.len())?;
+        self.check_plain()?;
+        let Self {
+            net,
+            batch,
+            curvature,
+            ..
+        } = self;
+        let own = curvature.batch.take();
+        let batch = own.as_ref().unwrap_or(batch);
+        let result = pooled(net, batch.rows, || {
+            curvature.linearize(net, x, batch, depth)?;
+            f(net, batch, curvature)
+        });
+        curvature.batch = own;
+        result.map_err(CoreError::objective)
+    }
+
+    fn multiply(
+        &mut self,
+        (matrix, depth): (Matrix, Depth),
+        (x, v): (&[F], &[F]),
+        out: &mut [F],
+    ) -> Result<(), CoreError> {
+        self.net.params.check_len("vector", v.len())?;
+        self.net.params.check_len("product", out.len())?;
+        self.curve(depth, x, |net, batch, curvature| {
+            let Curvature { pass, tangent, .. } = curvature;
+            net.product(matrix, (x, v), batch, pass, tangent, out)
+        })
+    }
+}
+
+/// By the R-operator, exact: with L2, and with the minibatch's dropout masks. The first product at
+/// an `x` runs forward and backward, at the price of ⅔ of a gradient; each product costs twice a
+/// gradient. Where a ReLU has its kink, its second derivative counts as 0.
+///
+/// # Errors
+/// [`Error::Curvature`] for batch normalization or whitening, inside [`CoreError::Objective`].
+impl<F: Scalar> HessianProduct<F> for Mlp<F> {
+    fn hessian_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), CoreError> {
+        self.multiply((Matrix::Hessian, Depth::Backward), (x, v), out)
+    }
+}
+
+/// By the R-operator, exact, G = JᵀH_L J + l2 (on weights), where J is of the network's output and
+/// H_L of the loss by that output. The first product at an `x` runs forward, at the price of a
+/// third of a gradient; each product costs 4/3 of a gradient.
+///
+/// # Errors
+/// As for [`HessianProduct`].
+impl<F: Scalar> GaussNewton<F> for Mlp<F> {
+    fn gauss_newton_product(&mut self, x: &[F], v: &[F], out: &mut [F]) -> Result<(), CoreError> {
+        self.multiply((Matrix::GaussNewton, Depth::Forward), (x, v), out)
+    }
+}
+
+/// The diagonal of Gauss–Newton as back-propagation approximates it (bbprop: Becker & LeCun 1988),
+/// never negative:
+///
+/// ```text
+/// h_z = diag H_L        h_a = h′(a)² h_out        h_out = (W∘W)ᵀ h_a of the layer above
+/// h_W = mean over the batch of h_a (h∘h)ᵀ + l2     h_b = mean h_a
+/// ```
+///
+/// It is exact for the last layer if that is linear, and leaves out how the units of a layer, and
+/// of the output, act together. One pass forward and one backward, of one gradient's cost.
+///
+/// # Errors
+/// As for [`HessianProduct`].
+impl<F: Scalar> HessianDiag<F> for Mlp<F> {
+    fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), CoreError> {
+        self.net.params.check_len("diagonal", h.len())?;
+        self.curve(Depth::Forward, x, |net, batch, curvature| {
+            let Curvature {
+                pass,
+                tangent,
+                work: [square, work],
+                ..
+            } = curvature;
+            net.diagonal(x, batch, pass, &mut tangent.deltas, [square, work], h)
+        })
+    }
+}
+
+/// On the minibatch of [`load`](Mlp::load), at one matrix product a layer beyond the gradient.
+///
+/// # Errors
+/// As for [`HessianProduct`]: with batch normalization a sample has no gradient of its own.
+impl<F: Scalar> PerSample<F> for Mlp<F> {
+    fn samples(&self) -> usize {
+        self.batch.rows
+    }
+
+    fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, CoreError> {
+        self.net.params.check_len("square", square.len())?;
+        self.check_plain()?;
+        let loss = self.grad(x, g)?;
+        let Self {
+            net,
+            batch,
+            trained,
+            curvature,
+            ..
+        } = self;
+        let [inputs, deltas] = &mut curvature.work;
+        let done = pooled(net, batch.rows, || {
+            net.squared_gradients((x, g), batch, trained, [inputs, deltas], square)
+        });
+        done.map_err(CoreError::objective)?;
+        Ok(loss)
+    }
+}
