@@ -129,14 +129,24 @@ fn trajectories(
     config: &Trajectories,
 ) -> Result<results::Experiment, String> {
     let entries = registry::surfaces();
-    let entries: Vec<_> = entries.iter().filter(|e| wanted(args, e.name())).collect();
+    let listed = |name: &str| {
+        let names = config.methods.as_ref();
+        names.is_none_or(|names| names.iter().any(|n| n == name))
+    };
+    let chosen = |name: &str| wanted(args, name) && (listed(name) || !args.methods.is_empty());
+    let entries: Vec<_> = entries.iter().filter(|e| chosen(e.name())).collect();
+    let (runs, told) = visual::run(experiment, config, &entries)?;
+    let mut note = config.note.clone();
+    if !told.is_empty() {
+        *note.get_or_insert_default() += &told;
+    }
     Ok(results::Experiment {
         name: experiment.name.clone(),
         title: config.title.clone(),
         data: "none".to_owned(),
         model: config.problems.join(", "),
-        note: config.note.clone(),
-        runs: visual::run(experiment, config, &entries)?,
+        note,
+        runs,
     })
 }
 
@@ -170,8 +180,8 @@ fn contenders<'a>(
         let more = variant.into_iter().flat_map(|variant| &variant.set);
         Ok(Contender {
             entry: find_entry(entries, method)?,
-            norm: variant.is_some_and(|variant| variant.norm),
             set: own.chain(more).map(|(k, v)| (k.clone(), *v)).collect(),
+            variant: variant.cloned().unwrap_or_default(),
             name,
         })
     };

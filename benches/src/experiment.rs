@@ -32,7 +32,11 @@ pub(crate) struct Trajectories {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
     pub(crate) problems: Vec<String>,
+    /// All that need no layers if absent.
+    pub(crate) methods: Option<Vec<String>>,
     pub(crate) steps: u64,
+    /// Ends a path where the gradient's norm is at most this, and tells what that took.
+    pub(crate) tolerance: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
     pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
@@ -47,6 +51,8 @@ pub(crate) struct Training {
     /// Examples split off the training set, on which learning rates are chosen.
     pub(crate) validation: usize,
     pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) budget: Budget,
     pub(crate) model: Model,
     #[serde(default)]
     pub(crate) schedule: Schedule,
@@ -92,15 +98,33 @@ pub(crate) enum Data {
 
 /// A method of the registry in a setting of its own, such as on a network with batch
 /// normalization.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
     pub(crate) method: String,
     /// Batch normalization before every hidden non-linearity.
     #[serde(default)]
     pub(crate) norm: bool,
+    /// Another minibatch than the experiment's.
+    pub(crate) batch: Option<usize>,
+    /// Whether all updates see the same minibatch.
+    #[serde(default)]
+    pub(crate) fixed: bool,
+    /// Samples that curvature is taken on, the first of the minibatch; all of them if absent.
+    pub(crate) curvature: Option<usize>,
     #[serde(default)]
     pub(crate) set: BTreeMap<String, f64>,
+}
+
+/// What all methods get the same amount of: as much as an update of SGD takes, times the updates
+/// that the size gives.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Budget {
+    #[default]
+    Updates,
+    /// Evaluations, by what they cost in gradients of the experiment's minibatch.
+    Gradients,
 }
 
 #[derive(Debug, Deserialize)]
@@ -208,7 +232,8 @@ impl Experiment {
             toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         if let Config::Training(training) = &config {
             let (grid, n) = (&training.grid, training.grid.multiples.len());
-            let uneven = grid.by_method.iter().find(|(_, list)| list.len() != n);
+            let fits = |list: &[f64]| list.is_empty() || list.len() == n;
+            let uneven = grid.by_method.iter().find(|(_, list)| !fits(list));
             if let Some((method, list)) = uneven {
                 return Err(format!(
                     "{}: grid of {method} has {} values, must have {n}, as all have the same budget",
@@ -235,6 +260,8 @@ impl Grid {
         let default = entry.fields().first().map_or(1.0, |field| field.value);
         let own = self.by_method.get(name);
         let mut values = match own.or_else(|| self.by_method.get(entry.name())) {
+            // An empty list: the method is not tuned.
+            Some(values) if values.is_empty() => vec![default],
             Some(values) => values.clone(),
             None => self.multiples.iter().map(|m| m * default).collect(),
         };
@@ -327,68 +354,4 @@ impl Model {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_files_of_the_repository_are_right() {
-        let all = Experiment::read_all(&crate::experiments_dir()).unwrap();
-        let names: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
-        let expected = [
-            "bn-sigmoid",
-            "bn-steps",
-            "fisher-conditioning",
-            "mnist-logistic",
-            "mnist-mlp",
-            "prong-autoencoder",
-            "prong-classifier",
-            "visual",
-        ];
-        assert_eq!(names, expected);
-        let entries = crate::registry::networks();
-        for experiment in &all {
-            let mut named = Vec::new();
-            match &experiment.config {
-                Config::Trajectories(c) => named.extend(c.set.keys()),
-                Config::Conditioning(_) => {}
-                Config::Training(c) => {
-                    named.extend(c.set.keys());
-                    named.extend(c.grid.by_method.keys());
-                    named.extend(&c.constant);
-                    named.extend(c.variant.values().map(|variant| &variant.method));
-                    named.extend(c.methods.iter().flatten());
-                    named.retain(|name| !c.variant.contains_key(*name));
-                    let race = c.race.iter();
-                    assert!(
-                        race.clone()
-                            .all(|r| c.methods.iter().flatten().any(|m| m == r))
-                    );
-                }
-            }
-            for method in named {
-                assert!(opt_core::find_entry(&entries, method).is_ok(), "{method}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_file_gets_wrong_is_named() {
-        let dir = std::env::temp_dir().join(format!("opt-bench-toml-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let right = include_str!("../experiments/mnist-logistic.toml");
-        for (wrong, word) in [
-            (right.replace("batch = 128", "bach = 128"), "bach"),
-            (right.replace("[grid]", "[grid]\nadam = [1e-3]"), "adam"),
-            (right.replace("kind = \"training\"", "kind = \"x\""), "x"),
-        ] {
-            let path = dir.join("wrong.toml");
-            std::fs::write(&path, wrong).unwrap();
-            let error = Experiment::read(&path).unwrap_err();
-            assert!(
-                error.contains("wrong.toml") && error.contains(word),
-                "{error}"
-            );
-        }
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-}
+mod tests;

@@ -74,6 +74,10 @@ pub(crate) struct Point {
     pub(crate) seconds: Option<f64>,
     /// Gradients evaluated so far, each over one minibatch.
     pub(crate) gradient_evaluations: u64,
+    /// What all evaluations cost so far, in gradients over the whole training set; where all
+    /// methods get the same amount of that.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) passes: Option<f64>,
     /// Mean loss over the training examples.
     #[serde(skip_serializing_if = "not_finite")]
     pub(crate) train_loss: Option<f64>,

@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use opt_core::{Error, Objective, find_entry};
-use opt_firstorder::zoo;
 use opt_testkit::{Plane, planes};
 
 use crate::{Failure, registry};
@@ -40,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             known.join(", ")
         ))
     })?;
-    let entries = zoo::<f64, Plane>();
+    let entries = registry::surfaces::<Plane>();
     let entry = find_entry(&entries, &args.method).map_err(|e| {
         let layered = registry::networks().iter().any(|e| e.name() == args.method);
         Failure::Usage(match layered {

@@ -1,15 +1,17 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use ndarray::{ArcArray2, Array2, s};
-use opt_core::{AnyMethod, Counted, Entry, Layered, Objective};
-use opt_data::{Batches, Dataset, gather, gather_labels};
-use opt_nn::{Mlp, Target};
+use ndarray::ArcArray2;
+use opt_core::{Counted, Entry};
+use opt_data::Dataset;
+use opt_nn::Mlp;
 
-use crate::experiment::{Kind, Schedule, Size, Training};
+use crate::experiment::{Budget, Size, Training, Variant};
 use crate::results::{Point, Run};
+use crate::train::session::Session;
+
+mod session;
 
 /// What all methods train: a network that counts its evaluations.
 pub(crate) type Network = Counted<Mlp<f32>>;
@@ -41,8 +43,8 @@ pub(crate) struct Contender<'a> {
     /// The method's name, or the variant's.
     pub(crate) name: String,
     pub(crate) entry: &'a Entry<f32, Network>,
-    /// Whether its network has batch normalization.
-    pub(crate) norm: bool,
+    /// Its network, and its minibatches.
+    pub(crate) variant: Variant,
     /// Hyper-parameters that are not the default.
     pub(crate) set: Vec<(String, f64)>,
 }
@@ -117,15 +119,16 @@ impl Trainer<'_> {
     /// The validation loss after the search's updates; infinite if it diverged.
     fn search(&self, contender: &Contender<'_>, value: f64) -> Result<Option<f64>, String> {
         let mut session = self.session(contender, value, SEARCH_SEED)?;
-        for done in 0..self.size.search_updates {
+        let (mut spent, budget) = (0, self.size.search_updates);
+        while spent < budget {
             if self.ticker.stopped() {
                 return Ok(None);
             }
-            if session.update().is_err() {
-                self.ticker.bar.inc(self.size.search_updates - done);
+            let failed = session.update().is_err();
+            self.advance(&session, &mut spent, budget, failed);
+            if failed {
                 return Ok(Some(f64::INFINITY));
             }
-            self.ticker.bar.inc(1);
         }
         let loss = session.evaluate(&self.data.validation, usize::MAX)?.loss;
         Ok(Some(if loss.is_finite() {
@@ -143,69 +146,40 @@ impl Trainer<'_> {
             seed,
             ..Run::default()
         };
-        let updates = self.updates();
+        let (mut spent, budget) = (0, self.updates());
         run.points.push(self.point(&mut session)?);
-        let checkpoints = checkpoints(updates, self.size.points);
-        for update in 1..=updates {
+        let checkpoints = checkpoints(budget, self.size.points);
+        while spent < budget {
             if self.ticker.stopped() {
                 return Ok(None);
             }
-            if let Err(why) = session.update() {
-                self.ticker.bar.inc(updates - update + 1);
-                run.failed = Some(format!("update {update}: {why}"));
+            let (before, failed) = (spent, session.update().err());
+            self.advance(&session, &mut spent, budget, failed.is_some());
+            if let Some(why) = failed {
+                run.failed = Some(format!("update {}: {why}", session.done + 1));
                 break;
             }
-            self.ticker.bar.inc(1);
-            if checkpoints.binary_search(&update).is_ok() {
-                run.points.push(self.point(&mut session)?);
+            let passed = |&&at: &&u64| at > before && at <= spent;
+            let passed = checkpoints.iter().filter(passed).count();
+            if passed > 0 {
+                // One point for each, so that the k-th of every seed belongs to the same budget.
+                let point = self.point(&mut session)?;
+                run.points.extend(std::iter::repeat_n(point, passed));
             }
         }
         Ok(Some(run))
     }
 
-    fn session(
-        &self,
-        contender: &Contender<'_>,
-        value: f64,
-        seed: u64,
-    ) -> Result<Session<'_>, String> {
-        let (training, train, entry) = (self.training, &self.data.train, contender.entry);
-        let (inputs, classes) = (train.inputs.ncols(), train.classes);
-        let spec = training.model.spec(inputs, classes, contender.norm);
-        let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
-        let statistics = mlp.set_statistics(self.data.shared.clone());
-        statistics.map_err(|e| e.to_string())?;
-        let x = match training.model.init() {
-            Some(init) => mlp.init(init, seed),
-            None => vec![0.0; mlp.params().len()],
+    /// Moves `spent` and the progress bar on to what the session has spent, or to the end.
+    fn advance(&self, session: &Session<'_>, spent: &mut u64, budget: u64, failed: bool) {
+        let now = match (failed, self.training.budget) {
+            (true, _) => budget,
+            (_, Budget::Updates) => session.done,
+            (_, Budget::Gradients) => session.gradients(self.training.batch) as u64,
         };
-        let set = contender.set(value);
-        let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let built = entry.build(&set, mlp.params());
-        let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
-        let decays = !training.constant.contains(&contender.name)
-            && entry.fields().first().is_some_and(|f| f.name == "lr");
-        let batches = Batches::new(train.labels.len(), training.batch, seed);
-        Ok(Session {
-            inputs: Array2::zeros((training.batch, inputs)),
-            labels: vec![0; training.batch],
-            order: Vec::new(),
-            schedule: if decays {
-                training.schedule
-            } else {
-                Schedule::Constant
-            },
-            kind: training.model.kind,
-            lr: value,
-            network: Counted::new(mlp),
-            done: 0,
-            training_time: Duration::ZERO,
-            method,
-            x,
-            batches: batches.map_err(|e| e.to_string())?,
-            train,
-            seed,
-        })
+        let now = now.clamp(*spent, budget);
+        self.ticker.bar.inc(now - *spent);
+        *spent = now;
     }
 
     fn point(&self, session: &mut Session<'_>) -> Result<Point, String> {
@@ -218,6 +192,8 @@ impl Trainer<'_> {
         Ok(Point {
             update: session.done,
             epoch: Some(session.done as f64 / session.batches.per_epoch() as f64),
+            passes: (self.training.budget == Budget::Gradients)
+                .then(|| session.gradients(self.data.train.labels.len())),
             seconds: Some(session.training_time.as_secs_f64()),
             gradient_evaluations: session.network.gradients,
             train_loss: Some(train.loss),
@@ -254,96 +230,6 @@ pub(crate) fn hyper<F: opt_core::Scalar, O: ?Sized>(
     let mut all: std::collections::BTreeMap<_, _> = defaults.collect();
     all.extend(set.iter().cloned());
     all
-}
-
-/// A network in training.
-struct Session<'a> {
-    network: Network,
-    method: AnyMethod<f32, Network>,
-    x: Vec<f32>,
-    train: &'a Dataset,
-    batches: Batches,
-    /// The rows of the current epoch.
-    order: Vec<usize>,
-    inputs: Array2<f32>,
-    labels: Vec<u8>,
-    schedule: Schedule,
-    kind: Kind,
-    lr: f64,
-    seed: u64,
-    done: u64,
-    training_time: Duration,
-}
-
-impl Session<'_> {
-    /// Loads the next minibatch and makes one update; only this is timed.
-    fn update(&mut self) -> Result<(), String> {
-        let begin = Instant::now();
-        let per_epoch = self.batches.per_epoch() as u64;
-        let batch = self.inputs.nrows();
-        if self.done.is_multiple_of(per_epoch) {
-            let epoch = self.batches.epoch(self.done / per_epoch);
-            self.order.clear();
-            self.order.extend(epoch.flatten());
-        }
-        let from = (self.done % per_epoch) as usize * batch;
-        let rows = &self.order[from..from + batch];
-        let text = |e: opt_data::Error| e.to_string();
-        gather(self.train.inputs.view(), rows, self.inputs.view_mut()).map_err(text)?;
-        gather_labels(&self.train.labels, rows, &mut self.labels).map_err(text)?;
-        let mask = self
-            .seed
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(self.done);
-        let target = target(self.kind, &self.labels);
-        (self.network.inner.load(self.inputs.view(), target, mask)).map_err(|e| e.to_string())?;
-        if let Schedule::InverseSqrt = self.schedule {
-            let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
-            self.method
-                .set("lr", schedule.at(self.done))
-                .map_err(|e| e.to_string())?;
-        }
-        let step = self.method.step(&mut self.network, &mut self.x);
-        step.map_err(|e| e.to_string())?;
-        self.done += 1;
-        self.training_time += begin.elapsed();
-        Ok(())
-    }
-
-    fn evaluate(&mut self, data: &Dataset, limit: usize) -> Result<opt_nn::Evaluation, String> {
-        let n = data.labels.len().min(limit);
-        let (inputs, labels) = (data.inputs.slice(s![..n, ..]), &data.labels[..n]);
-        let target = target(self.kind, labels);
-        let result = self.network.inner.evaluate(&self.x, inputs, target);
-        result.map_err(|e| e.to_string())
-    }
-
-    /// The 15th, 50th and 85th percentile of the pre-activation of the first unit of the last
-    /// hidden layer, over the first 1,000 examples; the non-linearity is a sigmoid.
-    fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
-        let rows = data.labels.len().min(1000);
-        let sample = data.inputs.slice(s![..rows, ..]);
-        let last = self.network.layers().saturating_sub(1);
-        let mut unit = Vec::new();
-        let inner = &mut self.network.inner;
-        let own = inner
-            .hidden(&self.x, sample, last)
-            .map_err(|e| e.to_string())?;
-        unit.extend(own.column(0).iter().map(|&h| f64::from(h)));
-        unit.sort_by(f64::total_cmp);
-        let logit = |h: f64| (h / (1.0 - h)).ln();
-        Ok([0.15, 0.5, 0.85].map(|share| {
-            let at = (share * (unit.len() - 1) as f64).round() as usize;
-            logit(unit[at])
-        }))
-    }
-}
-
-fn target(kind: Kind, labels: &[u8]) -> Target<'_, f32> {
-    match kind {
-        Kind::Classifier => Target::Classes(labels),
-        Kind::Autoencoder => Target::Inputs,
-    }
 }
 
 impl Run {

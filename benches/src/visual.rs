@@ -11,25 +11,39 @@ use crate::train::hyper;
 /// What the methods step here.
 pub(crate) type Surface = Counted<Plane>;
 
-/// The path of every method on every problem.
+/// The path of every method on every problem, and a sentence on what those took that ended at a
+/// stationary point.
 pub(crate) fn run(
     experiment: &Experiment,
     config: &Trajectories,
     entries: &[&Entry<f64, Surface>],
-) -> Result<Vec<Run>, String> {
+) -> Result<(Vec<Run>, String), String> {
     let planes = planes().map_err(|e| e.to_string())?;
-    let mut runs = Vec::new();
+    let (mut runs, mut told) = (Vec::new(), String::new());
     for problem in &config.problems {
         let plane = planes.iter().find(|plane| plane.name == problem);
         let plane = plane.ok_or_else(|| format!("{}: no problem `{problem}`", experiment.name))?;
+        let mut all = Vec::new();
         for entry in entries {
-            runs.push(path(config, entry, plane)?);
+            let (run, reached) = path(config, entry, plane)?;
+            all.extend(reached.map(|took| format!("{} {took}", entry.name())));
+            runs.push(run);
+        }
+        if let Some(tolerance) = config.tolerance {
+            let all = all.join(", ");
+            told += &format!(
+                " {problem}, to |g| ≤ {tolerance:e} in steps (values, gradients, curvature products or diagonals): {all}."
+            );
         }
     }
-    Ok(runs)
+    Ok((runs, told))
 }
 
-fn path(config: &Trajectories, entry: &Entry<f64, Surface>, plane: &Plane) -> Result<Run, String> {
+fn path(
+    config: &Trajectories,
+    entry: &Entry<f64, Surface>,
+    plane: &Plane,
+) -> Result<(Run, Option<String>), String> {
     let set = config.set.get(entry.name()).into_iter().flatten();
     let set: Vec<_> = set.map(|(name, value)| (name.clone(), *value)).collect();
     let mut surface = Counted::new(plane.clone());
@@ -58,8 +72,22 @@ fn path(config: &Trajectories, entry: &Entry<f64, Surface>, plane: &Plane) -> Re
             break;
         }
         run.points.push(point(update, x, surface.gradients));
+        let [a, b] = (plane.gradient)(x);
+        if config.tolerance.is_some_and(|least| a.hypot(b) <= least) {
+            let Counted {
+                values,
+                gradients,
+                diagonals,
+                hessian_products,
+                gauss_newton_products,
+                ..
+            } = surface;
+            let curvature = diagonals + hessian_products + gauss_newton_products;
+            let took = format!("{update} ({values}, {gradients}, {curvature})");
+            return Ok((run, Some(took)));
+        }
     }
-    Ok(run)
+    Ok((run, None))
 }
 
 /// What to draw under the trajectories of the figure `EXPERIMENT-PROBLEM`.

@@ -14,7 +14,7 @@ const SQUARED: Field = |p| p.squared_error;
 
 /// End of the file's name, label and value of x, label and value of y. Those without data are
 /// left out.
-const FIGURES: [(&str, &str, Field, &str, Field); 6] = [
+const FIGURES: [(&str, &str, Field, &str, Field); 7] = [
     ("-loss-updates", "updates", UPDATES, "training loss", TRAIN),
     (
         "-loss-seconds",
@@ -41,6 +41,13 @@ const FIGURES: [(&str, &str, Field, &str, Field); 6] = [
         "-squared-seconds",
         "seconds of training",
         SECONDS,
+        "squared error per image",
+        SQUARED,
+    ),
+    (
+        "-squared-passes",
+        "passes over the training set, in gradients",
+        |p| p.passes,
         "squared error per image",
         SQUARED,
     ),
@@ -167,28 +174,28 @@ fn series(name: String, style: usize, runs: &[&Run], x: Field, y: Field) -> Opti
 
 type Curve = (Vec<(f64, f64)>, Option<Vec<(f64, f64, f64)>>);
 
-/// The median line and, of several seeds, the band, at the updates that all runs have. Runs that
-/// failed count only if none is complete: the others would end where they did.
+/// The median line and, of several seeds, the band, at the points that all runs have: the k-th of
+/// every run belongs to the same budget. Runs that failed count only if none is complete: the others would end where they did.
 pub(super) fn aggregate(runs: &[&Run], x: Field, y: Field) -> Curve {
     let complete = runs.iter().any(|r| r.failed.is_none());
     let used: Vec<_> = runs
         .iter()
         .filter(|r| r.failed.is_none() == complete)
         .collect();
-    let mut by_update: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
-    for point in used.iter().flat_map(|r| &r.points) {
+    let mut by_index: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for (index, point) in used.iter().flat_map(|r| r.points.iter().enumerate()) {
         if let (Some(x), Some(y)) = (x(point), y(point)) {
-            by_update.entry(point.update).or_default().push((x, y));
+            by_index.entry(index).or_default().push((x, y));
         }
     }
-    by_update.retain(|_, at| at.len() == used.len());
+    by_index.retain(|_, at| at.len() == used.len());
     let stats = |at: &Vec<(f64, f64)>| {
         Some((
             Stat::of(at.iter().map(|p| p.0))?.median,
             Stat::of(at.iter().map(|p| p.1))?,
         ))
     };
-    let stats: Vec<(f64, Stat)> = by_update.values().filter_map(stats).collect();
+    let stats: Vec<(f64, Stat)> = by_index.values().filter_map(stats).collect();
     let band = || stats.iter().map(|(x, y)| (*x, y.min, y.max)).collect();
     let band = (used.len() > 1).then(band);
     (stats.iter().map(|(x, y)| (*x, y.median)).collect(), band)

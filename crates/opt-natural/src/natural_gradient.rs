@@ -1,6 +1,5 @@
 use opt_core::{
     Bound, Error, FieldVisitor, Fisher, Hyper, Method, ParamMap, Report, Scalar, State, Visit,
-    all_finite,
 };
 
 use crate::Lapack;

@@ -5,6 +5,7 @@ use opt_core::{
     Error, FirstOrder, Layer, Layered, Method, ParamMap, Report, Rule, Scalar, State, Visit,
     all_finite, each, gemm,
 };
+use rayon::prelude::*;
 
 use crate::factor::{Factor, Prefixed, Settings, Whitens};
 use crate::{Eigh, Lapack};
@@ -18,7 +19,8 @@ pub struct Preconditioned<F, H> {
     inner: FirstOrder<F, H, 1>,
     /// By segment; matrices only, as a layer's W is one.
     factors: Vec<Option<Factor<F>>>,
-    eigh: Eigh<F>,
+    /// Of each factor; empty unless it is diagonalized.
+    eigh: Vec<Eigh<F>>,
     /// Samples in the statistics.
     seen: u64,
     /// Updates since the last refresh.
@@ -45,9 +47,9 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
         });
         Ok(Self {
             factors: factors.collect(),
+            eigh: vec![Eigh::new(); params.segments().len()],
             inner: FirstOrder::new(rule.clone(), params)?,
             rule,
-            eigh: Eigh::new(),
             seen: 0,
             since: 0,
             refreshes: 0,
@@ -98,11 +100,11 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
         if !due || (self.seen as f64) < settings.samples {
             return true;
         }
-        let mut all = self.factors.iter_mut().flatten();
-        let eigh = &mut self.eigh;
-        let done = all.try_for_each(|factor| match factor.moments.count() > 0.0 {
-            true => factor.prepare(settings.eps, eigh),
-            false => Ok(()),
+        // LAPACK runs on the thread that calls it, so the layers go side by side.
+        let all = self.factors.par_iter_mut().zip(&mut self.eigh);
+        let done = all.try_for_each(|(factor, eigh)| match factor {
+            Some(factor) if factor.moments.count() > 0.0 => factor.prepare(settings.eps, eigh),
+            _ => Ok(()),
         });
         for factor in self.factors.iter_mut().flatten() {
             match done {
@@ -171,13 +173,8 @@ fn check<F: Scalar>(
     layers: &[Layer<'_, F>],
 ) -> Result<(), Error> {
     for segment in params.segments().iter().filter(|s| s.shape.len() != 2) {
-        let values = &gradient[segment.range.clone()];
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NonFiniteGradient {
-                segment: segment.name.clone(),
-                index,
-                value: values[index].f64(),
-            });
+        if !all_finite(&gradient[segment.range.clone()]) {
+            return params.check_gradient(gradient);
         }
     }
     for layer in layers {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
 use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
+use rayon::prelude::*;
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
 use crate::curvature::Curvature;
@@ -306,7 +307,8 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
         let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
-        g.fill(F::zero());
+        // Zeros for all parameters take as long to write as an update, so both threads do.
+        g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
         for index in 0..self.layers() {
             self.net.penalize(index, x, g);
             self.trained.norms.slopes(&self.net, index, g);

@@ -7,6 +7,6 @@ mod plane;
 mod quadratic;
 mod suite;
 
-pub use plane::{Plane, planes};
+pub use plane::{Matrix, Plane, planes};
 pub use quadratic::{Fault, Quadratic};
 pub use suite::{Skip, suite};

@@ -2,6 +2,9 @@ use opt_core::{
     Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, PerSample, Scalar,
 };
 
+/// A matrix, row by row.
+pub type Matrix = [[f64; 2]; 2];
+
 /// A function of two variables with its derivatives and what is known of it. It computes in
 /// double precision whatever the type of the parameters.
 #[derive(Clone, Debug)]
@@ -13,10 +16,10 @@ pub struct Plane {
     pub value: fn([f64; 2]) -> f64,
     /// f′.
     pub gradient: fn([f64; 2]) -> [f64; 2],
-    /// f″, row by row.
-    pub hessian: fn([f64; 2]) -> [[f64; 2]; 2],
-    /// Of a sum of squares Σrᵢ² the Gauss–Newton matrix 2JᵀJ, row by row.
-    pub gauss_newton: Option<fn([f64; 2]) -> [[f64; 2]; 2]>,
+    /// f″.
+    pub hessian: fn([f64; 2]) -> Matrix,
+    /// Of a sum of squares Σrᵢ² the Gauss–Newton matrix 2JᵀJ.
+    pub gauss_newton: Option<fn([f64; 2]) -> Matrix>,
     /// Where trajectories start.
     pub start: [f64; 2],
     /// The only minimum, if there is one.
@@ -141,12 +144,7 @@ impl Plane {
         Ok([x[0].f64(), x[1].f64()])
     }
 
-    fn product<F: Scalar>(
-        &self,
-        matrix: [[f64; 2]; 2],
-        v: &[F],
-        out: &mut [F],
-    ) -> Result<(), Error> {
+    fn product<F: Scalar>(&self, matrix: Matrix, v: &[F], out: &mut [F]) -> Result<(), Error> {
         let [a, b] = self.at(v)?;
         self.params.check_len("product", out.len())?;
         out.copy_from_slice(&matrix.map(|[p, q]| F::of(p * a + q * b)));

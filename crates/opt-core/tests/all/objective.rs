@@ -183,7 +183,9 @@ fn evaluations_are_counted_and_passed_on() {
     let error = counted.gauss_newton_product(&X, &X, &mut h).unwrap_err();
     assert_eq!(error.to_string(), "objective: no such layer");
     assert_eq!(h, [3.0; 7]);
-    assert_eq!((counted.diagonals, counted.products), (1, 2));
+    let products = (counted.hessian_products, counted.gauss_newton_products);
+    assert_eq!((counted.diagonals, products), (1, (1, 1)));
+    assert_eq!(counted.second_order(), 1.0 + 2.0 + 4.0 / 3.0);
     assert_eq!((counted.values, counted.gradients), (14, 1));
 
     assert_eq!((counted.layers(), counted.params().len()), (1, 7));

@@ -1,0 +1,181 @@
+//! One network in training: its minibatches, its clock, and what it is measured by.
+
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, s};
+use opt_core::{AnyMethod, Counted, Layered, Objective};
+use opt_data::{Batches, Dataset, gather, gather_labels};
+use opt_nn::{Mlp, Target};
+
+use crate::experiment::{Kind, Schedule};
+use crate::train::{Contender, Network, Trainer};
+
+/// A network in training.
+pub(super) struct Session<'a> {
+    pub(super) network: Network,
+    method: AnyMethod<f32, Network>,
+    x: Vec<f32>,
+    train: &'a Dataset,
+    pub(super) batches: Batches,
+    /// The rows of the current epoch.
+    order: Vec<usize>,
+    inputs: Array2<f32>,
+    labels: Vec<u8>,
+    /// Whether all updates see the first minibatch.
+    fixed: bool,
+    /// Samples of the minibatch that curvature is taken on.
+    curvature: usize,
+    schedule: Schedule,
+    kind: Kind,
+    lr: f64,
+    seed: u64,
+    pub(super) done: u64,
+    pub(super) training_time: Duration,
+}
+
+impl Session<'_> {
+    /// Loads the next minibatch and makes one update; only this is timed.
+    pub(super) fn update(&mut self) -> Result<(), String> {
+        let begin = Instant::now();
+        if !self.fixed || self.done == 0 {
+            self.load()?;
+        }
+        if let Schedule::InverseSqrt = self.schedule {
+            let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
+            self.method
+                .set("lr", schedule.at(self.done))
+                .map_err(|e| e.to_string())?;
+        }
+        let step = self.method.step(&mut self.network, &mut self.x);
+        step.map_err(|e| e.to_string())?;
+        self.done += 1;
+        self.training_time += begin.elapsed();
+        Ok(())
+    }
+
+    fn load(&mut self) -> Result<(), String> {
+        let per_epoch = self.batches.per_epoch() as u64;
+        let batch = self.inputs.nrows();
+        if self.done.is_multiple_of(per_epoch) {
+            let epoch = self.batches.epoch(self.done / per_epoch);
+            self.order.clear();
+            self.order.extend(epoch.flatten());
+        }
+        let from = (self.done % per_epoch) as usize * batch;
+        let rows = &self.order[from..from + batch];
+        let text = |e: opt_data::Error| e.to_string();
+        gather(self.train.inputs.view(), rows, self.inputs.view_mut()).map_err(text)?;
+        gather_labels(&self.train.labels, rows, &mut self.labels).map_err(text)?;
+        let mask = self
+            .seed
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .wrapping_add(self.done);
+        let mlp = &mut self.network.inner;
+        let loaded = mlp.load(self.inputs.view(), target(self.kind, &self.labels), mask);
+        loaded.map_err(|e| e.to_string())?;
+        if self.curvature < batch {
+            let some = self.inputs.slice(s![..self.curvature, ..]);
+            let labels = target(self.kind, &self.labels[..self.curvature]);
+            let loaded = mlp.load_curvature(some, labels, mask);
+            loaded.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What all evaluations cost so far, in gradients over `samples` samples.
+    pub(super) fn gradients(&self, samples: usize) -> f64 {
+        let first = self.network.first_order() * self.inputs.nrows() as f64;
+        let second = self.network.second_order() * self.curvature as f64;
+        (first + second) / samples as f64
+    }
+
+    pub(super) fn evaluate(
+        &mut self,
+        data: &Dataset,
+        limit: usize,
+    ) -> Result<opt_nn::Evaluation, String> {
+        let n = data.labels.len().min(limit);
+        let (inputs, labels) = (data.inputs.slice(s![..n, ..]), &data.labels[..n]);
+        let target = target(self.kind, labels);
+        let result = self.network.inner.evaluate(&self.x, inputs, target);
+        result.map_err(|e| e.to_string())
+    }
+
+    /// The 15th, 50th and 85th percentile of the pre-activation of the first unit of the last
+    /// hidden layer, over the first 1,000 examples; the non-linearity is a sigmoid.
+    pub(super) fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
+        let rows = data.labels.len().min(1000);
+        let sample = data.inputs.slice(s![..rows, ..]);
+        let last = self.network.layers().saturating_sub(1);
+        let mut unit = Vec::new();
+        let inner = &mut self.network.inner;
+        let own = inner
+            .hidden(&self.x, sample, last)
+            .map_err(|e| e.to_string())?;
+        unit.extend(own.column(0).iter().map(|&h| f64::from(h)));
+        unit.sort_by(f64::total_cmp);
+        let logit = |h: f64| (h / (1.0 - h)).ln();
+        Ok([0.15, 0.5, 0.85].map(|share| {
+            let at = (share * (unit.len() - 1) as f64).round() as usize;
+            logit(unit[at])
+        }))
+    }
+}
+
+fn target(kind: Kind, labels: &[u8]) -> Target<'_, f32> {
+    match kind {
+        Kind::Classifier => Target::Classes(labels),
+        Kind::Autoencoder => Target::Inputs,
+    }
+}
+
+impl Trainer<'_> {
+    /// A new run of this method, with this value of its first hyper-parameter.
+    pub(super) fn session(
+        &self,
+        contender: &Contender<'_>,
+        value: f64,
+        seed: u64,
+    ) -> Result<Session<'_>, String> {
+        let (training, train, entry) = (self.training, &self.data.train, contender.entry);
+        let (inputs, classes) = (train.inputs.ncols(), train.classes);
+        let spec = training.model.spec(inputs, classes, contender.variant.norm);
+        let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
+        let statistics = mlp.set_statistics(self.data.shared.clone());
+        statistics.map_err(|e| e.to_string())?;
+        let x = match training.model.init() {
+            Some(init) => mlp.init(init, seed),
+            None => vec![0.0; mlp.params().len()],
+        };
+        let set = contender.set(value);
+        let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        let built = entry.build(&set, mlp.params());
+        let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
+        let decays = !training.constant.contains(&contender.name)
+            && entry.fields().first().is_some_and(|f| f.name == "lr");
+        let batch = contender.variant.batch.unwrap_or(training.batch);
+        let batches = Batches::new(train.labels.len(), batch, seed);
+        Ok(Session {
+            inputs: Array2::zeros((batch, inputs)),
+            labels: vec![0; batch],
+            fixed: contender.variant.fixed,
+            curvature: contender.variant.curvature.unwrap_or(batch).min(batch),
+            order: Vec::new(),
+            schedule: if decays {
+                training.schedule
+            } else {
+                Schedule::Constant
+            },
+            kind: training.model.kind,
+            lr: value,
+            network: Counted::new(mlp),
+            done: 0,
+            training_time: Duration::ZERO,
+            method,
+            x,
+            batches: batches.map_err(|e| e.to_string())?,
+            train,
+            seed,
+        })
+    }
+}
