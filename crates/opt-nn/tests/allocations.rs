@@ -12,7 +12,9 @@ use std::cell::Cell;
 
 use common::{data, labels, parameters, spec};
 use ndarray::{Array1, Array2, ArrayView2};
-use opt_core::{Fisher, Objective, Reparametrized};
+use opt_core::{
+    Fisher, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Reparametrized,
+};
 use opt_nn::{Activation, Loss, Mlp, Target, gemm};
 
 struct Counting;
@@ -52,10 +54,13 @@ const WIDTHS: [usize; 4] = [300, 512, 256, 10];
 struct Products {
     /// Of a forward pass.
     forward: usize,
-    /// Of the last layer in it.
+    /// Of the first and of the last layer in it.
+    first: usize,
     last: usize,
     /// Of the gradients of all weights.
     weights: usize,
+    /// Of those of the first layer.
+    first_weights: usize,
     /// Of the deltas of all layers but the last.
     deltas: usize,
 }
@@ -69,8 +74,8 @@ fn products(rows: usize, whitened: bool) -> Products {
         );
         let mut weight = Array2::zeros((shape[1], shape[0]));
         all.last = count(|| gemm(1.0, below.view(), weight.t(), 0.0, above.view_mut()).unwrap());
-        all.weights +=
-            count(|| gemm(1.0, above.t(), below.view(), 0.0, weight.view_mut()).unwrap());
+        let weights = count(|| gemm(1.0, above.t(), below.view(), 0.0, weight.view_mut()).unwrap());
+        all.weights += weights;
         let mut deltas =
             count(|| gemm(1.0, above.view(), weight.view(), 0.0, below.view_mut()).unwrap());
         if whitened {
@@ -79,7 +84,10 @@ fn products(rows: usize, whitened: bool) -> Products {
             deltas += count(|| gemm(1.0, below.view(), u.view(), 0.0, other.view_mut()).unwrap());
         }
         all.forward += all.last;
-        all.deltas += if index > 0 { deltas } else { 0 };
+        match index {
+            0 => (all.first, all.first_weights) = (all.last, weights),
+            _ => all.deltas += deltas,
+        }
     }
     all
 }
@@ -130,6 +138,7 @@ fn run(whitened: bool) {
             last,
             weights,
             deltas,
+            ..
         } = products(rows, whitened);
         let grad = forward + weights + deltas;
         assert!(!cfg!(feature = "openblas") || grad == 0);
@@ -149,4 +158,59 @@ fn none_after_the_first_step() {
         .build()
         .unwrap();
     pool.install(|| [false, true].map(run));
+}
+
+fn curvature() {
+    let mut spec = spec(&WIDTHS, Activation::Tanh, Loss::SoftmaxCrossEntropy);
+    (spec.input_dropout, spec.layers[0].dropout, spec.l2) = (0.2, 0.5, 1e-4);
+    let mut net = Mlp::<f32>::new(spec).unwrap();
+    let (x, inputs, classes) = (parameters(&net, 1), data(128, 300), labels(128, 10));
+    let (v, mut g, mut out) = (x.clone(), vec![0.0; x.len()], vec![0.0; x.len()]);
+    let mut step = |rows: usize| {
+        let inputs = inputs.view().split_at(ndarray::Axis(0), rows).0;
+        let target = Target::Classes(&classes[..rows]);
+        net.load(inputs, target, 7).unwrap();
+        let moments = count(|| {
+            net.grad_moments(&x, &mut g, &mut out).unwrap();
+        });
+        let load = count(|| net.load_curvature(inputs, target, 7).unwrap());
+        let diagonal = count(|| net.hessian_diag(&x, &mut out).unwrap());
+        let hessian = count(|| net.hessian_product(&x, &v, &mut out).unwrap());
+        let gauss_newton = count(|| net.gauss_newton_product(&x, &v, &mut out).unwrap());
+        [moments, load, diagonal, hessian, gauss_newton]
+    };
+    let first = step(128);
+    assert!(first[1] > 0, "the counter counts");
+    for rows in [128, 50, 1, 127, 128] {
+        let all = products(rows, false);
+        let Products {
+            forward,
+            weights,
+            deltas,
+            ..
+        } = all;
+        // Along v each layer but the first has two products forward.
+        let along = 2 * forward - all.first;
+        let (pass, grad) = (forward + deltas, forward + weights + deltas);
+        assert_eq!(
+            step(rows),
+            [
+                grad + weights,
+                0,
+                grad,
+                pass + along + 2 * (weights + deltas) - all.first_weights,
+                along + weights + deltas,
+            ],
+            "{rows} rows"
+        );
+    }
+}
+
+#[test]
+fn nor_do_second_derivatives_allocate() {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    pool.install(curvature);
 }

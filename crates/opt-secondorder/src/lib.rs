@@ -7,9 +7,15 @@
 //!
 //! | method | needs | evaluations per step |
 //! |---|---|---|
+//! | [`Lbfgs`] | [`Objective`](opt_core::Objective) | 1 gradient, sometimes a few more |
 
 mod error;
+mod interval;
+mod lbfgs;
+mod line_search;
 mod zoo;
 
 pub use error::Error;
+pub use lbfgs::{Lbfgs, LbfgsMethod};
+pub use line_search::{Armijo, Outcome, Trial, Wolfe};
 pub use zoo::zoo;

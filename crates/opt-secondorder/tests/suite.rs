@@ -1,0 +1,8 @@
+//! Everything in the zoo passes the suite.
+
+use opt_secondorder::zoo;
+
+#[test]
+fn every_method_passes_every_check() {
+    opt_testkit::suite(&zoo(), &zoo(), &[]);
+}
