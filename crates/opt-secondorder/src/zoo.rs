@@ -1,6 +1,6 @@
 use opt_core::{Entry, GaussNewton, HessianDiag, HessianProduct, PerSample, Scalar};
 
-use crate::{Lbfgs, LbfgsMethod};
+use crate::*;
 
 /// Every method of this crate, by name, with its default hyper-parameters.
 pub fn zoo<F, O>() -> Vec<Entry<F, O>>
@@ -8,5 +8,13 @@ where
     F: Scalar,
     O: HessianDiag<F> + HessianProduct<F> + GaussNewton<F> + PerSample<F> + ?Sized + 'static,
 {
-    vec![Entry::method("lbfgs", Lbfgs::default(), LbfgsMethod::new)]
+    vec![
+        Entry::method("scg", Scg::default(), ScgMethod::new),
+        Entry::method(
+            "hessian-free",
+            HessianFree::default(),
+            HessianFreeMethod::new,
+        ),
+        Entry::method("lbfgs", Lbfgs::default(), LbfgsMethod::new),
+    ]
 }

@@ -1,0 +1,381 @@
+use opt_core::{
+    Bound, Error, FieldVisitor, GaussNewton, Hyper, Method, Objective, ParamMap, PerSample, Report,
+    Scalar, State, Visit, all_finite, dot, each_parallel, norm,
+};
+
+use crate::{Armijo, Cg, CgEnd, CgRun, CgStop, LevenbergMarquardt};
+
+/// Conjugate gradients also end at this |r|/|b|. Martens' rule compares values ten iterations
+/// apart, and on a handful of parameters would spend those ten on rounding errors.
+const RESIDUAL: f64 = 1e-10;
+
+/// The line search of the paper.
+const LINE_SEARCH: Armijo = Armijo {
+    c1: 0.01,
+    factor: 0.8,
+    max_evaluations: 60,
+};
+
+/// Hessian-free optimization (Martens 2010, "Deep learning via Hessian-free optimization").
+///
+/// ```text
+/// M = (mean gₙ∘gₙ + λ)^¾, elementwise
+/// x ← CG on (G + λI)x = −g from ζ·(the last iterate of the step before), preconditioned with M
+/// x ← the iterate that is found by walking back over those with the numbers ⌈1.3ʲ⌉, while f falls
+/// q(x) = gᵀx + ½xᵀGx
+/// ρ = (f(θ + x) − f(θ))/q(x);    λ ← 3/2·λ if ρ < ¼, 2/3·λ if ρ > ¾
+/// c = the first of 1, 0.8, 0.8², …, 0.8⁵⁹ with f(θ + cx) ≤ f(θ) + 0.01·c·gᵀx
+/// θ ← θ + cx
+/// ```
+///
+/// g is the gradient, gₙ that of a sample's loss, and G the Gauss–Newton matrix, which is never
+/// formed. CG ends by the rule of [`CgStop::progress`].
+///
+/// Needs [`GaussNewton`] and [`PerSample`]. A step takes one gradient with its moments; a product
+/// for each iteration of CG, and from the second step on one for its start; a value for the last
+/// iterate, one for each that the walk back tries, and one for each 0.8. The loss never rises.
+///
+/// The objective decides on which samples its products are taken. The paper takes them on fewer
+/// than gradient and values; an objective does that by having a second, smaller minibatch for
+/// [`GaussNewton::gauss_newton_product`], which stays the same over one step. It pays as most of
+/// the cost is products; the batch for gradient and values should be large, as with few samples
+/// the step fits their noise.
+///
+/// Memory is that of eight vectors of the parameters' length, and of one for each kept iterate: 20
+/// for 250 iterations.
+///
+/// If CG meets a product that is not finite, or a direction without positive curvature, its
+/// iterates so far serve; if there are none, −M⁻¹g does. A loss that is not finite counts as one
+/// that is too high. If no c lowers the loss, θ stays; the next step has more damping. If the
+/// gradient is zero, nothing changes. The step's report says each of these.
+///
+/// Differs from the paper: M has the mean over samples where it has the sum, as f is a mean; ζ is
+/// 0.95 rather than 1; CG also ends at |r| ≤ 10⁻¹⁰|g|; an x that does not descend may still not
+/// raise the loss; λ has limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HessianFree {
+    /// λ₀, at the start, in units of G.
+    pub damping: f64,
+    /// ζ, on the last solution, where the next CG starts.
+    pub warm_start: f64,
+    /// The most iterations of CG in a step.
+    pub cg_iterations: f64,
+    /// ε of [`CgStop::progress`].
+    pub cg_tolerance: f64,
+    /// The exponent of M. 0 for no preconditioner.
+    pub preconditioner: f64,
+    /// Whether the q of ρ has ½λ|x|² too, as some codes do. Then ρ is larger, and λ falls earlier.
+    pub damped_ratio: bool,
+}
+
+impl Default for HessianFree {
+    fn default() -> Self {
+        Self {
+            damping: 1.0,
+            warm_start: 0.95,
+            cg_iterations: 250.0,
+            cg_tolerance: 5e-4,
+            preconditioner: 0.75,
+            damped_ratio: false,
+        }
+    }
+}
+
+impl Hyper for HessianFree {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit("damping", &mut self.damping, Bound::Positive);
+        visit("warm_start", &mut self.warm_start, Bound::Unit);
+        visit("cg_iterations", &mut self.cg_iterations, Bound::Count);
+        visit("cg_tolerance", &mut self.cg_tolerance, Bound::NonNegative);
+        visit("preconditioner", &mut self.preconditioner, Bound::Unit);
+    }
+}
+
+impl HessianFree {
+    fn stop(&self) -> CgStop {
+        CgStop {
+            iterations: self.cg_iterations as usize,
+            progress: self.cg_tolerance,
+            residual: RESIDUAL,
+            keep: true,
+        }
+    }
+}
+
+/// [`HessianFree`] over an objective.
+#[derive(Clone, Debug)]
+pub struct HessianFreeMethod<F> {
+    /// How the last step went. Not part of the state: none after a restart, nor after a step with
+    /// zero gradient.
+    pub last: Option<HessianFreeStep>,
+    hyper: HessianFree,
+    params: ParamMap,
+    /// The last iterate of the last CG.
+    direction: Vec<F>,
+    damping: LevenbergMarquardt,
+    cg: Cg<F>,
+    next: Next<F>,
+}
+
+/// What a step of [`HessianFreeMethod`] did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HessianFreeStep {
+    /// Iterations of CG.
+    pub iterations: usize,
+    /// Why CG ended.
+    pub end: CgEnd,
+    /// ρ; NaN where q does not fall, or where there is no q as CG had no iterates.
+    pub ratio: f64,
+    /// c; 0 where no step lowers the loss.
+    pub rate: f64,
+}
+
+/// What a step works on before it counts: if it fails, nothing has changed.
+#[derive(Clone, Debug)]
+struct Next<F> {
+    /// −g.
+    downhill: Vec<F>,
+    /// M.
+    diagonal: Vec<F>,
+    /// CG's x.
+    direction: Vec<F>,
+    /// θ + cx.
+    trial: Vec<F>,
+}
+
+impl<F: Scalar> HessianFreeMethod<F> {
+    /// # Errors
+    /// [`Error::Hyper`].
+    pub fn new(hyper: HessianFree, params: &ParamMap) -> Result<Self, Error> {
+        hyper.check()?;
+        let zeros = vec![F::zero(); params.len()];
+        Ok(Self {
+            last: None,
+            hyper,
+            params: params.clone(),
+            direction: zeros.clone(),
+            damping: LevenbergMarquardt::default(),
+            cg: Cg::default(),
+            next: Next {
+                downhill: zeros.clone(),
+                diagonal: zeros.clone(),
+                direction: zeros.clone(),
+                trial: zeros,
+            },
+        })
+    }
+
+    /// λ, as it was adapted so far.
+    pub fn damping(&self) -> f64 {
+        self.hyper.damping * self.damping.factor
+    }
+
+    /// Writes −g, M, and where CG starts.
+    fn prepare<O>(&mut self, objective: &mut O, x: &[F]) -> Result<Report<F>, Error>
+    where
+        O: PerSample<F> + ?Sized,
+    {
+        let lambda = F::of(self.damping());
+        let (zeta, exponent) = (self.hyper.warm_start, self.hyper.preconditioner);
+        let (zeta, exponent) = (F::of(zeta), F::of(exponent));
+        let Next {
+            downhill,
+            diagonal,
+            direction,
+            ..
+        } = &mut self.next;
+        let report = Report::new(objective.grad_moments(x, downhill, diagonal)?)?;
+        self.params.check_gradient(downhill)?;
+        if !all_finite(diagonal) {
+            return Err(crate::Error::NonFinite("the samples' mean squared gradient").into());
+        }
+        let slots = [&mut downhill[..], diagonal];
+        each_parallel(
+            direction,
+            &self.direction,
+            slots,
+            move |_, last, [g, square]| (zeta * last, [-g, (square + lambda).powf(exponent)]),
+        );
+        Ok(report)
+    }
+}
+
+impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for HessianFreeMethod<F> {
+    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
+        self.params.check_len("x", x.len())?;
+        let mut report = self.prepare(objective, x)?;
+        if norm(&self.next.downhill) == 0.0 {
+            report.fallback = Some("the gradient is zero: no step was made");
+            self.last = None;
+            return Ok(report);
+        }
+        let (hyper, lambda, loss) = (&self.hyper, self.damping(), report.loss.f64());
+        let Next {
+            downhill,
+            diagonal,
+            direction,
+            trial,
+        } = &mut self.next;
+        let stop = hyper.stop();
+        let product = |v: &[F], out: &mut [F]| damped_product(objective, x, lambda, v, out);
+        let run = (self.cg).solve(product, downhill, Some(diagonal), direction, &stop)?;
+        if stuck(&run) {
+            report.fallback = Some("no curvature to go by: preconditioned steepest descent");
+            let divide = |_, b, [m]: [F; 1]| (b / m, [m]);
+            each_parallel(direction, downhill, [diagonal], divide);
+        } else if broken(&run) {
+            report.fallback = Some("the curvature broke off: the iterates before it serve");
+        }
+
+        let mut line = Line {
+            objective,
+            x,
+            trial,
+        };
+        let chosen = line.walk_back(&run, direction)?;
+        let ratio = chosen.ratio(loss, if hyper.damped_ratio { 0.0 } else { lambda });
+        let slope = -dot(downhill, chosen.x);
+        let rate = line.shorten(&chosen, loss, slope)?;
+
+        if rate > 0.0 {
+            let c = F::of(rate);
+            each_parallel(x, chosen.x, [], move |x, d, []| (x + c * d, []));
+            self.damping.adapt(ratio);
+        } else {
+            report.fallback = Some("no step lowers the loss: none was made, the damping rises");
+            self.damping.adapt(f64::NAN);
+        }
+        self.last = Some(HessianFreeStep {
+            iterations: run.iterations,
+            end: run.end,
+            ratio,
+            rate,
+        });
+        std::mem::swap(&mut self.direction, direction);
+        if stuck(&run) {
+            self.direction.fill(F::zero());
+        }
+        Ok(report)
+    }
+
+    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
+        self.hyper = self.hyper.with(name, value)?;
+        Ok(())
+    }
+}
+
+impl<F: Scalar> State<F> for HessianFreeMethod<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visitor.number("damping factor", &mut self.damping.factor);
+        self.params.visit("direction", &mut self.direction, visitor);
+    }
+}
+
+/// out ← (G + λI)v
+fn damped_product<F: Scalar, O: GaussNewton<F> + ?Sized>(
+    objective: &mut O,
+    x: &[F],
+    lambda: f64,
+    v: &[F],
+    out: &mut [F],
+) -> Result<(), Error> {
+    let lambda = F::of(lambda);
+    objective.gauss_newton_product(x, v, out)?;
+    each_parallel(out, v, [], move |gv, v, []| (gv + lambda * v, []));
+    Ok(())
+}
+
+/// Whether CG ended as it met a matrix that is not positive definite, or not finite.
+fn broken<F>(run: &CgRun<'_, F>) -> bool {
+    matches!(run.end, CgEnd::Curvature | CgEnd::NonFinite)
+}
+
+/// Whether it did before the first iterate.
+fn stuck<F>(run: &CgRun<'_, F>) -> bool {
+    broken(run) && run.iterations == 0
+}
+
+/// Losses beside θ.
+struct Line<'a, F, O: ?Sized> {
+    objective: &'a mut O,
+    x: &'a [F],
+    trial: &'a mut [F],
+}
+
+/// The x that is left of CG's.
+struct Chosen<'a, F> {
+    x: &'a [F],
+    /// f(θ + x)
+    loss: f64,
+    /// φ(x); NaN if x is not CG's.
+    phi: f64,
+}
+
+impl<F: Scalar> Chosen<'_, F> {
+    /// ρ, for the q that lacks ½λ|x|².
+    fn ratio(&self, before: f64, lambda: f64) -> f64 {
+        let q = self.phi - 0.5 * lambda * dot(self.x, self.x);
+        if q < 0.0 {
+            (self.loss - before) / q
+        } else {
+            f64::NAN
+        }
+    }
+}
+
+impl<F: Scalar, O: Objective<F> + ?Sized> Line<'_, F, O> {
+    /// f(θ + cd), or infinity if that is not finite.
+    fn loss(&mut self, c: f64, d: &[F]) -> Result<f64, Error> {
+        let c = F::of(c);
+        self.trial.copy_from_slice(self.x);
+        each_parallel(self.trial, d, [], move |x, d, []| (x + c * d, []));
+        if !all_finite(self.trial) {
+            return Ok(f64::INFINITY);
+        }
+        let loss = self.objective.value(self.trial)?.f64();
+        Ok(if loss.is_finite() {
+            loss
+        } else {
+            f64::INFINITY
+        })
+    }
+
+    /// From the last iterate back over the kept ones, while f falls.
+    fn walk_back<'a>(&mut self, run: &CgRun<'a, F>, last: &'a [F]) -> Result<Chosen<'a, F>, Error> {
+        let mut chosen = Chosen {
+            x: last,
+            loss: self.loss(1.0, last)?,
+            phi: phi(run, run.iterations),
+        };
+        let earlier = run.kept.iter().rev();
+        for iterate in earlier.filter(|iterate| iterate.number < run.iterations) {
+            let loss = self.loss(1.0, &iterate.x)?;
+            if loss >= chosen.loss && chosen.loss.is_finite() {
+                break;
+            }
+            chosen = Chosen {
+                x: &iterate.x,
+                loss,
+                phi: phi(run, iterate.number),
+            };
+        }
+        Ok(chosen)
+    }
+
+    /// The c of the line search; 0 if there is none. A direction that does not descend may still
+    /// not raise the loss.
+    fn shorten(&mut self, chosen: &Chosen<'_, F>, before: f64, slope: f64) -> Result<f64, Error> {
+        let slope = slope.min(-f64::MIN_POSITIVE);
+        let found = LINE_SEARCH.search(before, slope, 1.0, |c| match c {
+            1.0 => Ok(chosen.loss),
+            _ => self.loss(c, chosen.x),
+        })?;
+        Ok(found.map_or(0.0, |(c, _)| c))
+    }
+}
+
+fn phi<F>(run: &CgRun<'_, F>, number: usize) -> f64 {
+    let phi = run.phi.get(number).filter(|_| !stuck(run));
+    phi.copied().unwrap_or(f64::NAN)
+}
