@@ -7,25 +7,43 @@
 //!
 //! | method | needs | evaluations per step |
 //! |---|---|---|
-//! | [`Scg`] | [`Objective`](opt_core::Objective) | 2 gradients and 1 value, or 1 value after a failed step |
-//! | [`HessianFree`] | [`GaussNewton`](opt_core::GaussNewton), [`PerSample`](opt_core::PerSample) | 1 gradient, up to 251 products, some values |
-//! | [`Lbfgs`] | [`Objective`](opt_core::Objective) | 1 gradient, sometimes a few more |
+//! | [`Newton`] | [`HessianProduct`](opt_core::HessianProduct) | a gradient and n products, for n parameters |
+//! | [`NewtonDiagonal`] | [`HessianDiag`](opt_core::HessianDiag) | a gradient and a diagonal |
+//! | [`Esgd`] | [`HessianProduct`](opt_core::HessianProduct) | a gradient; every 20th step a product, in the first ten |
+//! | [`Vsgd`] with [`Bbprop`] | [`PerSample`](opt_core::PerSample), [`HessianDiag`](opt_core::HessianDiag) | a gradient with moments and a diagonal |
+//! | [`Vsgd`] with [`FiniteDifferences`] | [`PerSample`](opt_core::PerSample) | a gradient with moments and a gradient |
+//! | [`Scg`] | [`Objective`](opt_core::Objective) | two gradients and a value; after a failed step a value |
+//! | [`HessianFree`] | [`GaussNewton`](opt_core::GaussNewton), [`PerSample`](opt_core::PerSample) | a gradient with moments, up to 251 products, some values |
+//! | [`Lbfgs`] | [`Objective`](opt_core::Objective) | a gradient, sometimes a few more |
 
+mod averages;
 mod cg;
+mod curvature;
 mod damping;
 mod error;
+mod esgd;
+mod exact_diagonal;
 mod hessian_free;
 mod interval;
 mod lbfgs;
 mod line_search;
+mod newton;
+mod newton_diagonal;
 mod scg;
+mod vsgd;
 mod zoo;
 
 pub use cg::{Cg, CgEnd, CgIterate, CgRun, CgStop};
+pub use curvature::{Bbprop, FiniteDifferences};
 pub use damping::LevenbergMarquardt;
 pub use error::Error;
+pub use esgd::{Esgd, EsgdMethod, Probe};
+pub use exact_diagonal::ExactDiagonal;
 pub use hessian_free::{HessianFree, HessianFreeMethod, HessianFreeStep};
 pub use lbfgs::{Lbfgs, LbfgsMethod};
 pub use line_search::{Armijo, Outcome, Trial, Wolfe};
+pub use newton::{MAX_NEWTON, Newton, NewtonMethod};
+pub use newton_diagonal::{NewtonDiagonal, NewtonDiagonalMethod};
 pub use scg::{Scg, ScgMethod};
+pub use vsgd::{Form, Vsgd, VsgdMethod};
 pub use zoo::zoo;

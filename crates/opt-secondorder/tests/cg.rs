@@ -117,13 +117,16 @@ fn iterates_are_scipys() {
     }
 }
 
+/// The eigenvalue at t in [0, 1], given the condition number.
+type Spectrum = fn(f64, f64) -> f64;
+
 /// Spectra that are evenly spaced, or so in their logarithm. Of the latter not to 10⁴, for which
 /// ten iterations do not do in double precision: SciPy's residual is then 0.1.
 #[test]
 fn n_iterations_solve_n_equations() {
     let even = |condition: f64, t: f64| 1.0 + (condition - 1.0) * t;
     let geometric = |condition: f64, t: f64| condition.powf(t);
-    let spectra: [(fn(f64, f64) -> f64, f64); 5] = [
+    let spectra: [(Spectrum, f64); 5] = [
         (even, 1.0),
         (even, 100.0),
         (even, 1e4),
