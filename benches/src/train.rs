@@ -50,10 +50,13 @@ pub(crate) struct Contender<'a> {
 }
 
 impl Contender<'_> {
-    /// With this value of the first hyper-parameter.
+    /// With this value of the first hyper-parameter, unless it is set already.
     fn set(&self, value: f64) -> Vec<(String, f64)> {
         let mut set = self.set.clone();
-        set.extend((self.entry.fields().first()).map(|f| (f.name.to_owned(), value)));
+        let tuned = self.entry.fields().first().map(|field| field.name);
+        // What the experiment has set is not for the grid to choose.
+        let free = tuned.filter(|name| set.iter().all(|(set, _)| set != name));
+        set.extend(free.map(|name| (name.to_owned(), value)));
         set
     }
 }
