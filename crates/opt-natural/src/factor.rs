@@ -1,7 +1,8 @@
 //! What PRONG keeps of one layer's input: statistics, and how to whiten by them.
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Zip};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
 use opt_core::{Scalar, State, Visit, dot, gemm};
+use rayon::prelude::*;
 
 use crate::{Cholesky, Eigh, Error, Lapack, Moments};
 
@@ -78,14 +79,10 @@ impl<F: Lapack> Factor<F> {
         let (rows, n) = input.dim();
         let (zero, one) = (F::zero(), F::one());
         scratch.resize(rows * n, zero);
+        self.centre(input, &mut scratch[..rows * n]);
         let Ok(mut centred) = ArrayViewMut2::from_shape((rows, n), &mut scratch[..rows * n]) else {
             return Ok(()); // the length is right
         };
-        // One pass: these are as many numbers as all activations.
-        Zip::from(&mut centred)
-            .and(&input)
-            .and_broadcast(&self.c)
-            .for_each(|out, &x, &c| *out = x - c);
         match settings.decay {
             None => gemm(
                 one,
@@ -110,13 +107,25 @@ impl<F: Lapack> Factor<F> {
                 )?;
             }
         }
-        for (along, row) in along.iter_mut().zip(out.rows()) {
+        let all = along.par_iter_mut().with_min_len(few_rows(n)).enumerate();
+        all.for_each(|(index, along)| {
+            let row = out.row(index);
             *along = match (row.as_slice(), self.c.as_slice()) {
                 (Some(row), Some(c)) => F::of(dot(row, c)),
                 _ => row.dot(&self.c),
             };
-        }
+        });
         Ok(())
+    }
+
+    /// h − c for every row h: as many numbers as all activations.
+    fn centre(&self, input: ArrayView2<'_, F>, out: &mut [F]) {
+        let n = input.ncols();
+        let rows = out.par_chunks_exact_mut(n).with_min_len(few_rows(n));
+        rows.enumerate().for_each(|(index, out)| {
+            let rows = Zip::from(ArrayViewMut1::from(out)).and(input.row(index));
+            rows.and(&self.c).for_each(|out, &x, &c| *out = x - c);
+        });
     }
 
     /// Variances of the minibatch along the axes, into the running ones.
@@ -129,6 +138,11 @@ impl<F: Lapack> Factor<F> {
                 .zip_mut_with(&row, |v, &p| *v += fresh * p * p);
         }
     }
+}
+
+/// Rows of `n` elements that are not worth a second thread.
+fn few_rows(n: usize) -> usize {
+    (1 << 13) / n.max(1) + 1
 }
 
 /// The hyper-parameters that a factor goes by. Not to be named outside, nor is the trait: that
