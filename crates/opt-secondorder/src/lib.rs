@@ -15,6 +15,31 @@
 //! | [`Scg`] | [`Objective`](opt_core::Objective) | two gradients and a value; after a failed step a value |
 //! | [`HessianFree`] | [`GaussNewton`](opt_core::GaussNewton), [`PerSample`](opt_core::PerSample) | a gradient with moments, up to 251 products, some values |
 //! | [`Lbfgs`] | [`Objective`](opt_core::Objective) | a gradient, sometimes a few more |
+//!
+//! ```
+//! use opt_core::{Method, Objective};
+//! use opt_nn::{Activation, Init, Mlp, Spec, Target};
+//! use opt_secondorder::{HessianFree, HessianFreeMethod};
+//!
+//! let (train, test) = opt_data::digits()?.split(360, 0)?;
+//! let mut mlp = Mlp::<f32>::new(Spec::classifier(&[64, 20, 10], Activation::Tanh))?;
+//! let mut x = mlp.init(Init::LeCun, 0);
+//! let mut hf = HessianFreeMethod::new(HessianFree::default(), mlp.params())?;
+//! mlp.load(train.inputs.view(), Target::Classes(&train.labels), 0)?;
+//! for _ in 0..15 {
+//!     hf.step(&mut mlp, &mut x)?;
+//! }
+//! let result = mlp.evaluate(&x, test.inputs.view(), Target::Classes(&test.labels))?;
+//! assert!(result.error < Some(0.06));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The price of a step is in evaluations, and not in memory traffic as for a first-order method: SCG,
+//! L-BFGS, Newton and Hessian-free want large minibatches, or all data, and the first two the same at
+//! every step. Diagonal Newton, ESGD and vSGD are for minibatches of any size.
+//!
+//! [`Cg`], [`Armijo`], [`Wolfe`] and [`LevenbergMarquardt`] are parts that stand alone. Results do not
+//! depend on the number of threads.
 
 mod averages;
 mod cg;
