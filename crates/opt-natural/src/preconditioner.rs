@@ -136,8 +136,8 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
             let weight = &mut self.gradient[segments[layer.weight].range.clone()];
             let weight = ArrayViewMut2::from_shape((m, n), weight).map_err(Error::objective)?;
             gemm(one, layer.delta.t(), whitened.view(), one, weight)?;
-            if let Some(bias) = layer.bias {
-                let bias = &mut self.gradient[segments[bias].range.clone()];
+            if let Some(bias) = layer.bias.and_then(|bias| segments.get(bias)) {
+                let bias = &mut self.gradient[bias.range.clone()];
                 for (delta, &along) in layer.delta.rows().into_iter().zip(&*along) {
                     let share = one - along;
                     match delta.as_slice() {

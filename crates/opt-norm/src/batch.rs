@@ -163,6 +163,11 @@ impl BatchNorm {
 }
 
 impl<F: Scalar> Cache<F> {
+    /// x̂ of the last batch.
+    pub(crate) fn normalized(&self) -> &[F] {
+        &self.normalized
+    }
+
     /// The full gradient: turns ∂loss/∂y into ∂loss/∂x in place, and writes those by γ and β.
     ///
     /// ```text
@@ -196,15 +201,7 @@ impl<F: Scalar> Cache<F> {
             [&mut *plain, &mut *along],
             &|[delta, hat], []| [delta, delta * hat],
         );
-        for (feature, (&beta, &gamma)) in plain.iter().zip(&*along).enumerate() {
-            if !(F::of(beta).is_finite() && F::of(gamma).is_finite()) {
-                return Err(Error::NonFiniteSlope {
-                    feature,
-                    gamma,
-                    beta,
-                });
-            }
-        }
+        Error::slopes(plain, along, F::max_value().f64())?;
         for (slopes, sums) in [(gamma_slope, &*along), (beta_slope, &*plain)] {
             for (slope, &sum) in slopes.iter_mut().zip(sums) {
                 *slope = F::of(sum);

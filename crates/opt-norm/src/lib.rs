@@ -26,13 +26,15 @@
 //!
 //! Results do not depend on the number of rayon's threads.
 //!
-//! Layer normalization is not here: the deck does not have it.
+//! [`LayerNorm`], which the deck does not have, is the same code with samples and features exchanged.
 
 mod batch;
 mod error;
+mod layer;
 mod passes;
 mod running;
 
 pub use batch::{BatchNorm, Cache, Layout, Variance};
 pub use error::Error;
+pub use layer::{LayerCache, LayerNorm};
 pub use running::Running;

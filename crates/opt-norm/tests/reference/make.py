@@ -1,4 +1,4 @@
-"""Makes batchnorm.json: float64 references of batch normalization by PyTorch.
+"""Makes batchnorm.json and layernorm.json: float64 references of both normalizations by PyTorch.
 
 Run `python make.py` where PyTorch is installed; the version used is in "made_by". Inputs come from
 a formula, so that they need not be stored: value i of a tensor with salt s is
@@ -58,3 +58,26 @@ def case(batch, channels, positions):
 cases = [case(2, 1, 1), case(5, 3, 1), case(16, 7, 1), case(3, 4, 6)]
 text = json.dumps({"made_by": f"make.py, PyTorch {torch.__version__}", "cases": cases})
 Path(__file__).with_name("batchnorm.json").write_text(text + "\n")
+
+
+def layer(samples, features):
+    norm = torch.nn.LayerNorm(features, eps=1e-5)
+    with torch.no_grad():
+        norm.weight.copy_(1 + 0.5 * values(features, 4))
+        norm.bias.copy_(values(features, 5))
+    scale = torch.tensor([10.0 ** (n % 3 - 1) for n in range(samples)]).reshape(-1, 1)
+    x = values(samples * features, 1).reshape(samples, features) * scale + 5.0
+    x.requires_grad_()
+    y = norm(x)
+    slope = values(y.numel(), 11).reshape(y.shape)
+    y.backward(slope)
+    flat = lambda t: t.detach().flatten().tolist()
+    tensors = {"x": x, "gamma": norm.weight, "beta": norm.bias, "slope": slope, "y": y}
+    tensors |= {"dx": x.grad, "dgamma": norm.weight.grad, "dbeta": norm.bias.grad}
+    return {"features": features} | {name: flat(t) for name, t in tensors.items()}
+
+
+# Of two features, x̂ is ±1 whatever x, and the gradient a difference of equals: nothing to compare.
+cases = [layer(1, 4), layer(5, 3), layer(7, 40), layer(3, 100)]
+text = json.dumps({"made_by": f"make.py, PyTorch {torch.__version__}", "cases": cases})
+Path(__file__).with_name("layernorm.json").write_text(text + "\n")
