@@ -62,10 +62,11 @@ pub enum Form {
 /// codes changes τ first; ε is a floor, and not added; the forms' rule of outliers is ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vsgd {
-    /// C ≥ 1. The paper's d/10, for d parameters, protects from steps that all parameters take at
-    /// once, each as if it were alone; but it takes about C·n₀ minibatches to wear off, for a
-    /// network of 10⁵ parameters many epochs. On MNIST 100 served for 10⁴ and for 10⁵ parameters;
-    /// 10 was not always enough.
+    /// c of C = 1 + c√d, for d parameters. It protects from steps that all parameters take at once,
+    /// each as if it were alone; but it takes about C·n₀ minibatches to wear off. The paper's C is
+    /// d/10, as if all of them pulled the same way: for a network of 10⁵ parameters that is many
+    /// epochs. A constant C does not serve both small and large networks: 100 does on MNIST for
+    /// up to 10⁵ parameters, and diverges for 2·10⁶.
     pub slow_start: f64,
     /// n₀, in minibatches. Raise it for minibatches of one or two samples, where ten may not show
     /// every input.
@@ -81,7 +82,7 @@ pub struct Vsgd {
 impl Default for Vsgd {
     fn default() -> Self {
         Self {
-            slow_start: 100.0,
+            slow_start: 1.0,
             warmup: 10.0,
             outlier: 2.0,
             eps: 1e-4,
@@ -92,7 +93,7 @@ impl Default for Vsgd {
 
 impl Hyper for Vsgd {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("slow_start", &mut self.slow_start, Bound::Grow);
+        visit("slow_start", &mut self.slow_start, Bound::NonNegative);
         visit("warmup", &mut self.warmup, Bound::Count);
         visit("outlier", &mut self.outlier, Bound::NonNegative);
         visit("eps", &mut self.eps, Bound::Positive);
@@ -217,7 +218,7 @@ impl<F: Scalar, C> VsgdMethod<F, C> {
             return;
         }
         if self.t == 0 {
-            let c = self.hyper.slow_start;
+            let c = 1.0 + self.hyper.slow_start * (x.len() as f64).sqrt();
             raise(&mut self.v_mean, c);
             raise(&mut self.h_mean, c);
             raise(&mut self.vh_mean, c * c);

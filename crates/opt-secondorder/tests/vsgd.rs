@@ -18,7 +18,7 @@ const FORMS: [Form; 3] = [Form::Local, Form::Block, Form::Global];
 
 fn plain(form: Form) -> Vsgd {
     Vsgd {
-        slow_start: 1.0,
+        slow_start: 0.0,
         warmup: 1.0,
         outlier: 2.0,
         eps: 1e-9,
@@ -193,7 +193,9 @@ fn a_slow_start_is_slow_by_its_square() {
         method.step(quadratic, &mut x).unwrap();
         1.0 - x[0]
     };
-    let (full, slow) = (rate(1.0, &mut quadratic), rate(8.0, &mut quadratic));
+    // C = 1 + 7/√3·√3 = 8.
+    let c = 7.0 / 3.0_f64.sqrt();
+    let (full, slow) = (rate(0.0, &mut quadratic), rate(c, &mut quadratic));
     assert_eq!(full, 1.0);
     assert!((slow * 64.0 - 1.0).abs() < 1e-4, "{slow}");
 }
@@ -348,7 +350,7 @@ fn hyper_parameters_change_by_name() {
     let mut method = VsgdMethod::<f64, Bbprop>::new(Vsgd::default(), &params).unwrap();
     let method: &mut dyn Method<f64, Quadratic<f64>> = &mut method;
     for (name, good, bad) in [
-        ("slow_start", 1.0, 0.5),
+        ("slow_start", 1.0, -0.5),
         ("warmup", 3.0, 0.0),
         ("outlier", 0.0, -1.0),
         ("eps", 1e-12, 0.0),
