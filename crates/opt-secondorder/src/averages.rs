@@ -1,6 +1,6 @@
 //! The arithmetic of vSGD, for one parameter or for the sums over a block of them.
 
-use opt_core::Scalar;
+use opt_core::{ParamMap, Scalar, dot};
 
 /// The moving averages of one parameter, or what a minibatch adds to them.
 #[derive(Clone, Copy, Debug)]
@@ -101,4 +101,25 @@ impl<F: Scalar> Rates<F> {
         let eta = self.rate(p, mean.h, mean.vh);
         (mean, (F::one() - p) * tau + F::one(), eta)
     }
+}
+
+/// a ← ca, within the range of the type. Elements that are 0 become c times the mean of those of
+/// their segment that are not.
+pub(crate) fn slow_down<F: Scalar>(params: &ParamMap, a: &mut [F], c: f64) {
+    for segment in params.segments() {
+        let Some(a) = a.get_mut(segment.range.clone()) else {
+            return; // not kept
+        };
+        let known = a.iter().filter(|a| !a.is_zero()).count();
+        let mean = F::of(sum(a) / known.max(1) as f64);
+        for a in a {
+            let from = if a.is_zero() { mean } else { *a };
+            *a = (from * F::of(c)).min(F::max_value());
+        }
+    }
+}
+
+pub(crate) fn sum<F: Scalar>(a: &[F]) -> f64 {
+    let ones = [F::one(); 1024];
+    a.chunks(ones.len()).map(|chunk| dot(chunk, &ones)).sum()
 }

@@ -7,7 +7,7 @@ use opt_core::{
 };
 
 use crate::Error;
-use crate::averages::{Averages, Rates, blend};
+use crate::averages::{Averages, Rates, blend, slow_down, sum};
 use crate::curvature::{Bbprop, FiniteDifferences, Known};
 
 /// How many learning rates there are.
@@ -43,7 +43,9 @@ pub enum Form {
 ///
 /// The first n₀ minibatches are only averaged, equally: nothing moves. Then v̄ and h̄ are multiplied
 /// by C, v̄ₕ by C², so that η is C² times too small, and grows as the averages forget; and τ is
-/// n₀ + 1, with which the next minibatch weighs as much as each of those.
+/// n₀ + 1, with which the next minibatch weighs as much as each of those. A parameter that had no
+/// gradient until then, such as those of an input that is rarely on, takes its segment's averages:
+/// 0, multiplied by anything, would be no slow start.
 ///
 /// In the other forms of [`Form`], ḡ², v̄, (g − ḡ)², (h − h̄)², h̄² and v̄ₕ are sums over the block
 /// wherever they are compared, and h̄ is the largest of the block in η, of finite differences the
@@ -58,8 +60,10 @@ pub enum Form {
 ///
 /// Differs from the papers: outliers are judged by the noise of the minibatch's mean, so by n, as
 /// the first author's code does, without which τ hardly ever grows on larger minibatches, and
-/// learning diverges; τ counts minibatches; the order is that above, where another of the author's
-/// codes changes τ first; ε is a floor, and not added; the forms' rule of outliers is ours.
+/// learning diverges; τ counts minibatches; parameters without a gradient in the first n₀ have a
+/// slow start too, without which wide networks diverge; the order is that above, where another of
+/// the author's codes changes τ first; ε is a floor, and not added; the forms' rule of outliers is
+/// ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vsgd {
     /// c of C = 1 + c√d, for d parameters. It protects from steps that all parameters take at once,
@@ -219,9 +223,10 @@ impl<F: Scalar, C> VsgdMethod<F, C> {
         }
         if self.t == 0 {
             let c = 1.0 + self.hyper.slow_start * (x.len() as f64).sqrt();
-            raise(&mut self.v_mean, c);
-            raise(&mut self.h_mean, c);
-            raise(&mut self.vh_mean, c * c);
+            let params = &self.params;
+            slow_down(params, &mut self.v_mean, c);
+            slow_down(params, &mut self.h_mean, c);
+            slow_down(params, &mut self.vh_mean, c * c);
             self.tau.fill(F::of(self.collected as f64 + 1.0));
         }
         self.t = self.t.saturating_add(1);
@@ -328,17 +333,6 @@ impl<F: Scalar, C> VsgdMethod<F, C> {
 
 fn averages<F>(g: F, v: F, h: F, vh: F) -> Averages<F> {
     Averages { g, v, h, vh }
-}
-
-/// a ← ca, within the range of the type.
-fn raise<F: Scalar>(a: &mut [F], c: f64) {
-    let c = F::of(c);
-    a.iter_mut().for_each(|a| *a = (*a * c).min(F::max_value()));
-}
-
-fn sum<F: Scalar>(a: &[F]) -> f64 {
-    let ones = [F::one(); 1024];
-    a.chunks(ones.len()).map(|chunk| dot(chunk, &ones)).sum()
 }
 
 impl<F, O> Method<F, O> for VsgdMethod<F, Bbprop>

@@ -200,6 +200,29 @@ fn a_slow_start_is_slow_by_its_square() {
     assert!((slow * 64.0 - 1.0).abs() < 1e-4, "{slow}");
 }
 
+/// A parameter that meets its first gradient after the warm-up starts as slowly as the others: with
+/// nothing in its averages, whatever C is, its first step would be Newton's.
+#[test]
+fn a_slow_start_holds_for_what_has_not_been_seen() {
+    let mut quadratic = Quadratic::<f64>::new(ParamMap::flat(2).unwrap(), |_| 1.0, |_| 0.0);
+    let hyper = Vsgd {
+        slow_start: 99.0 / 2.0_f64.sqrt(), // C = 100
+        warmup: 4.0,
+        outlier: 0.0,
+        ..plain(Form::Local)
+    };
+    let mut method = VsgdMethod::<_, Bbprop>::new(hyper, quadratic.params()).unwrap();
+    let mut x = [0.0, 1.0];
+    for _ in 0..4 {
+        method.step(&mut quadratic, &mut x).unwrap();
+    }
+    x[0] = 1.0;
+    method.step(&mut quadratic, &mut x).unwrap();
+    // The fifth of five equal weights: g = 1/5, v = h = 4/5·100 + 1/5, where v is the neighbour's.
+    let rate = 0.2 * 0.2 / 80.2 / 80.2;
+    assert!(((1.0 - x[0]) / rate - 1.0).abs() < 1e-9, "{}", 1.0 - x[0]);
+}
+
 fn set_count<M: State<f64>>(method: &mut M, name: &str, to: u64) {
     struct Set<'a>(&'a str, u64);
     impl opt_core::Visit<f64> for Set<'_> {
