@@ -146,3 +146,27 @@ pub fn each_parallel<F: Scalar, const N: usize>(
     };
     halve(&(), shard, &|(), x, g, slots| each(x, g, slots, f));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_parallel_it_is_the_same_pass() {
+        for n in [0, 1, GRAIN, 5 * GRAIN + 7] {
+            let g: Vec<f32> = (0..n).map(|i| (i % 1013) as f32 * 0.37 - 90.0).collect();
+            let (mut x, mut y) = (g.clone(), g.clone());
+            let (mut s, mut t) = (vec![1.0; n], vec![1.0; n]);
+            let step = |x: f32, g: f32, [s]: [f32; 1]| (x - 0.1 * g * s, [s + g]);
+            for _ in 0..3 {
+                each(&mut x, &g, [&mut s], step);
+                each_parallel(&mut y, &g, [&mut t], step);
+            }
+            assert_eq!((x, s), (y, t));
+        }
+        // It ends with the shortest.
+        let (mut x, mut s) = ([1.0; 5], [0.0; 4]);
+        each_parallel(&mut x, &[1.0; 3], [&mut s], |x, g, [s]| (x + g, [s + 1.0]));
+        assert_eq!((x, s), ([2.0, 2.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]));
+    }
+}
