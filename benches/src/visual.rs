@@ -32,7 +32,8 @@ pub(crate) fn run(
         if let Some(tolerance) = config.tolerance {
             let all = all.join(", ");
             told += &format!(
-                " {problem}, to |g| ≤ {tolerance:e} in steps (values, gradients, curvature products or diagonals): {all}."
+                " {problem}, to |g| ≤ {tolerance:e} in steps (values, gradients, curvature products \
+                 or diagonals): {all}."
             );
         }
     }
@@ -104,4 +105,50 @@ pub(crate) fn landscape(figure: &str) -> Option<Landscape> {
         y,
         minimum,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry;
+
+    #[test]
+    fn paths_end_at_a_stationary_point_and_tell_their_price() {
+        let config = Trajectories {
+            title: String::new(),
+            note: None,
+            problems: vec!["valley".into(), "saddle".into()],
+            methods: None,
+            steps: 5,
+            set: Default::default(),
+            tolerance: Some(1e-6),
+        };
+        let experiment = Experiment {
+            name: "e".into(),
+            config: crate::experiment::Config::Trajectories(config),
+        };
+        let crate::experiment::Config::Trajectories(config) = &experiment.config else {
+            unreachable!("made above");
+        };
+        let entries = registry::surfaces();
+        let chosen: Vec<_> = (entries.iter())
+            .filter(|entry| ["newton", "sgd"].contains(&entry.name()))
+            .collect();
+        let (runs, told) = run(&experiment, config, &chosen).unwrap();
+        // Newton's method solves the quadratic in a step of two Hessian products, SGD does not.
+        let steps: Vec<_> = runs.iter().map(|run| run.points.len() - 1).collect();
+        assert_eq!(steps, [5, 1, 5, 0]);
+        assert!(
+            told.starts_with(" valley, to |g| ≤ 1e-6 in steps"),
+            "{told}"
+        );
+        assert!(told.contains("diagonals): newton 1 (0, 1, 2)."), "{told}");
+        // It refuses the saddle, which is told by its run.
+        assert!(
+            runs[3]
+                .failed
+                .as_deref()
+                .is_some_and(|why| why.contains("positive definite"))
+        );
+    }
 }
