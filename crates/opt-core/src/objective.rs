@@ -156,10 +156,6 @@ pub trait Reparametrized<F: Scalar>: Layered<F> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Layer<'a, F> {
-    /// Position of W, of shape (fan_out, fan_in), in [`ParamMap::segments`].
-    pub weight: usize,
-    /// Position of b, of shape (fan_out), if the layer has one.
-    pub bias: Option<usize>,
     /// h, of shape (batch, fan_in), after dropout.
     pub input: ArrayView2<'a, F>,
     /// ∂loss/∂a, of shape (batch, fan_out), where the loss is the mean over the batch: so that
@@ -169,18 +165,8 @@ pub struct Layer<'a, F> {
 
 impl<'a, F> Layer<'a, F> {
     /// A layer, for models that implement [`Layered`].
-    pub fn new(
-        weight: usize,
-        bias: Option<usize>,
-        input: ArrayView2<'a, F>,
-        delta: ArrayView2<'a, F>,
-    ) -> Self {
-        Self {
-            weight,
-            bias,
-            input,
-            delta,
-        }
+    pub fn new(input: ArrayView2<'a, F>, delta: ArrayView2<'a, F>) -> Self {
+        Self { input, delta }
     }
 }
 

@@ -51,6 +51,8 @@ impl Dense {
         let layers = objective.layers();
         let layer = objective.layer(index).filter(|_| index < layers);
         let layer = layer.ok_or(FisherError::NoLayer { index, layers })?;
+        let places = objective.segments(index);
+        let (weight, bias) = places.ok_or(FisherError::NoLayer { index, layers })?;
         let segments = objective.params().segments();
         let (samples, fan_out) = layer.delta.dim();
         let fan_in = layer.input.ncols();
@@ -59,11 +61,8 @@ impl Dense {
             let segment = segment.filter(|s| len == Some(s.range.len()));
             segment.ok_or(FisherError::LayerShape(index))
         };
-        let weight = place(layer.weight, fan_out.checked_mul(fan_in))?;
-        let bias = layer
-            .bias
-            .map(|bias| place(bias, Some(fan_out)))
-            .transpose()?;
+        let weight = place(weight, fan_out.checked_mul(fan_in))?;
+        let bias = bias.map(|bias| place(bias, Some(fan_out))).transpose()?;
         if layer.input.nrows() != samples {
             return Err(FisherError::LayerShape(index).into());
         }

@@ -59,7 +59,8 @@ impl<F: Lapack> Factors<F> {
         self.g.assign(&old.g);
         let inputs = self.a.slice_mut(s![..fan_in, ..fan_in]);
         gram(F::of((1.0 - keep) / n), layer.input, F::of(keep), inputs);
-        if layer.bias.is_some() {
+        // One more column than inputs, if there is a bias.
+        if self.a.ncols() > fan_in {
             let mut ones = self.a.row_mut(fan_in);
             ones *= F::of(keep);
             let mean = layer.input.sum_axis(Axis(0)) / F::of(n);

@@ -10,6 +10,9 @@ use rayon::prelude::*;
 use crate::factor::{Factor, Prefixed, Settings, Whitens};
 use crate::{Eigh, Lapack};
 
+/// A layer with the positions of its W and b among the segments.
+type Placed<'a, F> = ((usize, Option<usize>), Layer<'a, F>);
+
 /// [`Prong`](crate::Prong) or [`ProngPlus`](crate::ProngPlus) over a layered objective.
 ///
 /// If statistics overflow or LAPACK fails, the layers keep the factors that they have, and the
@@ -67,16 +70,16 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
 
     /// Adds the layers' inputs to the statistics if the next refresh will want them. On a failure
     /// all are dropped.
-    fn observe(&mut self, layers: &[Layer<'_, F>], settings: Settings) -> bool {
+    fn observe(&mut self, layers: &[Placed<'_, F>], settings: Settings) -> bool {
         let mut rows = 0;
-        for layer in layers {
+        for (places, layer) in layers {
             rows = layer.input.nrows();
             // Samples that are still to come before the refresh.
             let left = (settings.period - self.since as f64) * rows as f64;
             if self.refreshes > 0 && left >= settings.samples {
                 return true;
             }
-            let factor = self.factors.get_mut(layer.weight).and_then(Option::as_mut);
+            let factor = self.factors.get_mut(places.0).and_then(Option::as_mut);
             if factor.is_some_and(|factor| factor.moments.update(layer.input).is_err()) {
                 self.forget();
                 return false;
@@ -119,11 +122,11 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
     }
 
     /// Adds what the layers' gradients lack, preconditioned.
-    fn precondition(&mut self, layers: &[Layer<'_, F>], settings: Settings) -> Result<(), Error> {
+    fn precondition(&mut self, layers: &[Placed<'_, F>], settings: Settings) -> Result<(), Error> {
         let one = F::one();
-        for layer in layers {
+        for &((weight, bias), ref layer) in layers {
             let segments = self.inner.params().segments();
-            let Some(factor) = self.factors.get_mut(layer.weight).and_then(Option::as_mut) else {
+            let Some(factor) = self.factors.get_mut(weight).and_then(Option::as_mut) else {
                 continue;
             };
             let ((rows, n), m) = (layer.input.dim(), layer.delta.ncols());
@@ -133,10 +136,10 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
             let whitened = ArrayViewMut2::from_shape((rows, n), &mut self.rows[..rows * n]);
             let mut whitened = whitened.map_err(Error::objective)?;
             factor.precondition(layer.input, settings, scratch, whitened.view_mut(), along)?;
-            let weight = &mut self.gradient[segments[layer.weight].range.clone()];
+            let weight = &mut self.gradient[segments[weight].range.clone()];
             let weight = ArrayViewMut2::from_shape((m, n), weight).map_err(Error::objective)?;
             gemm(one, layer.delta.t(), whitened.view(), one, weight)?;
-            if let Some(bias) = layer.bias.and_then(|bias| segments.get(bias)) {
+            if let Some(bias) = bias.and_then(|bias| segments.get(bias)) {
                 let bias = &mut self.gradient[bias.range.clone()];
                 for (delta, &along) in layer.delta.rows().into_iter().zip(&*along) {
                     let share = one - along;
@@ -151,7 +154,7 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
     }
 
     /// Everything between the objective and the update; gives what it fell back to.
-    fn prepare(&mut self, layers: &[Layer<'_, F>]) -> Result<Option<&'static str>, Error> {
+    fn prepare(&mut self, layers: &[Placed<'_, F>]) -> Result<Option<&'static str>, Error> {
         let settings = self.rule.settings();
         let fallback = if !self.observe(layers, settings) {
             Some("the statistics overflowed: the last factors stay")
@@ -170,14 +173,14 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
 fn check<F: Scalar>(
     params: &ParamMap,
     gradient: &[F],
-    layers: &[Layer<'_, F>],
+    layers: &[Placed<'_, F>],
 ) -> Result<(), Error> {
     for segment in params.segments().iter().filter(|s| s.shape.len() != 2) {
         if !all_finite(&gradient[segment.range.clone()]) {
             return params.check_gradient(gradient);
         }
     }
-    for layer in layers {
+    for (places, layer) in layers {
         for values in [&layer.delta, &layer.input] {
             let finite = match values.as_slice() {
                 Some(values) => all_finite(values),
@@ -186,7 +189,7 @@ fn check<F: Scalar>(
             if !finite {
                 let found = values.iter().enumerate().find(|(_, v)| !v.is_finite());
                 let (index, value) = found.map_or((0, f64::NAN), |(i, v)| (i, v.f64()));
-                let segment = params.segments().get(layer.weight);
+                let segment = params.segments().get(places.0);
                 let segment = segment.map_or_else(String::new, |s| s.name.clone());
                 return Err(Error::NonFiniteGradient {
                     segment,
@@ -209,8 +212,9 @@ where
         self.inner.params().check_len("x", x.len())?;
         self.gradient.resize(x.len(), F::zero());
         let mut report = Report::new(objective.deltas(x, &mut self.gradient)?)?;
-        let layers = (0..objective.layers()).filter_map(|index| objective.layer(index));
-        let layers: Vec<Layer<'_, F>> = layers.collect();
+        let layers = (0..objective.layers())
+            .filter_map(|index| Some((objective.segments(index)?, objective.layer(index)?)));
+        let layers: Vec<Placed<'_, F>> = layers.collect();
         check(self.inner.params(), &self.gradient, &layers)?;
         // Inside the pool: else every product would wake it from outside.
         report.fallback = rayon::join(|| self.prepare(&layers), || ()).0?;

@@ -326,10 +326,7 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
             .units;
         let (rows, fan_in) = (self.batch.rows, self.net.spec.fan_in(index));
         let input = self.net.input(index, &self.batch, &self.trained.outputs);
-        let (weight, bias) = self.segments(index)?;
         Some(Layer::new(
-            weight,
-            bias,
             view(input, rows, fan_in).ok()?,
             view(&self.trained.deltas[index], rows, units).ok()?,
         ))

@@ -23,9 +23,11 @@ fn network(spec: &Spec) -> Mlp<f64> {
 /// The gradient of each sample's loss, in the layout of `x`, from what the layers show.
 fn gradients(net: &Mlp<f64>) -> Array2<f64> {
     let mut gradients = Array2::zeros((ROWS, net.params().len()));
-    for layer in (0..net.layers()).map(|index| net.layer(index).unwrap()) {
+    for index in 0..net.layers() {
+        let layer = net.layer(index).unwrap();
         let segments = net.params().segments();
-        let (weight, bias) = (&segments[layer.weight], &segments[layer.bias.unwrap()]);
+        let (weight, bias) = net.segments(index).unwrap();
+        let (weight, bias) = (&segments[weight], &segments[bias.unwrap()]);
         for (row, mut g) in gradients.outer_iter_mut().enumerate() {
             let (h, delta) = (layer.input.row(row), layer.delta.row(row));
             let outer = delta.iter().flat_map(|d| h.iter().map(move |h| d * h));

@@ -112,13 +112,11 @@ fn layers_show_what_the_gradient_is_made_of() {
         for index in 0..3 {
             let layer = net.layer(index).unwrap();
             let segments = net.params().segments();
-            let bias = &segments[layer.bias.unwrap()];
-            assert_eq!(segments[layer.weight].name, format!("layer{index}.weight"));
+            let (weight, bias) = net.segments(index).unwrap();
+            let (weight, bias) = (&segments[weight], &segments[bias.unwrap()]);
+            assert_eq!(weight.name, format!("layer{index}.weight"));
             assert_eq!(bias.name, format!("layer{index}.bias"));
-            let weight = net
-                .params()
-                .view2(&segments[layer.weight].name, &g)
-                .unwrap();
+            let weight = net.params().view2(&weight.name, &g).unwrap();
             let worst = (&weight - &layer.delta.t().dot(&layer.input)).mapv(f64::abs);
             assert!(worst.iter().all(|&e| e < 1e-16), "{index}: {worst}");
             let sums = layer.delta.sum_axis(ndarray::Axis(0));

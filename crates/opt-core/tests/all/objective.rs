@@ -161,7 +161,7 @@ impl Layered<f64> for Cubic {
 
     fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
         let empty = ArrayView2::from_shape((0, 0), &[]).ok()?;
-        (index == 0).then(|| Layer::new(0, Some(2), empty, empty))
+        (index == 0).then(|| Layer::new(empty, empty))
     }
 }
 
@@ -189,7 +189,7 @@ fn evaluations_are_counted_and_passed_on() {
     assert_eq!((counted.values, counted.gradients), (14, 1));
 
     assert_eq!((counted.layers(), counted.params().len()), (1, 7));
-    assert_eq!(counted.layer(0).unwrap().bias, Some(2));
+    assert_eq!(counted.layer(0).unwrap().input.dim(), (0, 0));
     assert!(counted.layer(1).is_none());
     assert_eq!(
         (counted.segments(0), counted.segments(1)),

@@ -110,13 +110,7 @@ impl Layered<f64> for Linear {
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
-        let (weight, bias) = self.segments(index)?;
-        Some(Layer::new(
-            weight,
-            bias,
-            self.inputs.view(),
-            self.deltas.view(),
-        ))
+        (index == 0).then(|| Layer::new(self.inputs.view(), self.deltas.view()))
     }
 }
 
