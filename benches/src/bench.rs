@@ -118,22 +118,16 @@ fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experim
     names.iter().map(find).collect()
 }
 
-/// Whether the command line asks for this method or variant.
-fn wanted(args: &Args, name: &str) -> bool {
-    args.methods.is_empty() || args.methods.iter().any(|method| method == name)
-}
-
 fn trajectories(
     args: &Args,
     experiment: &Experiment,
     config: &Trajectories,
 ) -> Result<results::Experiment, String> {
     let entries = registry::surfaces();
-    let listed = |name: &str| {
-        let names = config.methods.as_ref();
-        names.is_none_or(|names| names.iter().any(|n| n == name))
-    };
-    let chosen = |name: &str| wanted(args, name) && (listed(name) || !args.methods.is_empty());
+    // Of the command line, else of the experiment, else all.
+    let asked = Some(&args.methods).filter(|names| !names.is_empty());
+    let names = asked.or(config.methods.as_ref());
+    let chosen = |name: &str| names.is_none_or(|names| names.iter().any(|n| n == name));
     let entries: Vec<_> = entries.iter().filter(|e| chosen(e.name())).collect();
     let (runs, told) = visual::run(experiment, config, &entries)?;
     let mut note = config.note.clone();

@@ -94,23 +94,19 @@ impl Trainer<'_> {
     /// Chooses the learning rate and runs all seeds. `None` if interrupted.
     pub(crate) fn contend(&self, contender: &Contender<'_>) -> Result<Option<Outcome>, String> {
         let grid = (self.training.grid).values(&contender.name, contender.entry);
-        let mut best: Option<(usize, f64)> = None;
-        for (i, &value) in grid.iter().enumerate() {
-            if grid.len() == 1 {
-                best = Some((0, 0.0)); // nothing to choose
-                break;
-            }
+        let (mut chosen, mut least) = (0, None);
+        for (i, &value) in grid.iter().enumerate().filter(|_| grid.len() > 1) {
             let Some(loss) = self.search(contender, value)? else {
                 return Ok(None);
             };
-            if best.is_none_or(|(_, least)| loss < least) {
-                best = Some((i, loss));
+            if least.is_none_or(|least| loss < least) {
+                (chosen, least) = (i, Some(loss));
             }
         }
-        let (chosen, _) = best.ok_or("the grid is empty")?;
+        let value = *grid.get(chosen).ok_or("the grid is empty")?;
         let mut runs = Vec::new();
         for seed in 0..self.seeds {
-            match self.run(contender, grid[chosen], seed)? {
+            match self.run(contender, value, seed)? {
                 Some(run) => runs.push(run),
                 None => return Ok(None),
             }

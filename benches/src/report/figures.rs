@@ -175,7 +175,8 @@ fn series(name: String, style: usize, runs: &[&Run], x: Field, y: Field) -> Opti
 type Curve = (Vec<(f64, f64)>, Option<Vec<(f64, f64, f64)>>);
 
 /// The median line and, of several seeds, the band, at the points that all runs have: the k-th of
-/// every run belongs to the same budget. Runs that failed count only if none is complete: the others would end where they did.
+/// every run belongs to the same budget. Runs that failed count only if none is complete: the others
+/// would end where they did.
 pub(super) fn aggregate(runs: &[&Run], x: Field, y: Field) -> Curve {
     let complete = runs.iter().any(|r| r.failed.is_none());
     let used: Vec<_> = runs

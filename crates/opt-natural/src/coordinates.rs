@@ -324,13 +324,12 @@ where
     }
 
     fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        let mut whiten = self.whiten.clone();
-        if whiten.set(name, value).is_ok() {
-            whiten.check()?;
-            self.whiten = whiten;
-            return Ok(());
+        match self.whiten.with(name, value) {
+            Ok(whiten) => self.whiten = whiten,
+            Err(Error::UnknownHyper { .. }) => Method::<F, O>::set(&mut self.inner, name, value)?,
+            Err(error) => return Err(error),
         }
-        Method::<F, O>::set(&mut self.inner, name, value)
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
-use opt_core::{Error, Layer, Layered, Scalar};
+use opt_core::{Error, Layer, Layered, Scalar, all_finite};
 
 use crate::FisherError;
 
@@ -18,6 +18,14 @@ pub(crate) struct Dense {
     pub(crate) fan_in: usize,
     pub(crate) weight: Range<usize>,
     pub(crate) bias: Option<Range<usize>>,
+}
+
+/// Whether what a layer shows is finite.
+pub(crate) fn is_finite<F: Scalar>(values: ArrayView2<'_, F>) -> bool {
+    match values.as_slice() {
+        Some(values) => all_finite(values),
+        None => values.iter().all(|v| v.is_finite()),
+    }
 }
 
 impl Dense {

@@ -6,7 +6,7 @@ use opt_core::{
 
 use crate::FisherError;
 use crate::Lapack;
-use crate::dense::Dense;
+use crate::dense::{Dense, is_finite};
 use crate::fisher::refused;
 use crate::kronecker::{Along, Factors, Quadratic, layers};
 
@@ -182,15 +182,15 @@ impl<F: Lapack> KfacMethod<F> {
             if dense != *expected {
                 return Err(FisherError::Order(dense.index).into());
             }
-            for (index, value) in layer.input.iter().chain(&layer.delta).enumerate() {
-                if !value.is_finite() {
-                    let (segment, value) = (dense.name, value.f64());
-                    return Err(Error::NonFiniteGradient {
-                        segment,
-                        index,
-                        value,
-                    });
-                }
+            if !(is_finite(layer.input) && is_finite(layer.delta)) {
+                let mut all = layer.input.iter().chain(&layer.delta).enumerate();
+                let (index, value) = (all.find(|(_, v)| !v.is_finite()))
+                    .map_or((0, f64::NAN), |(index, v)| (index, v.f64()));
+                return Err(Error::NonFiniteGradient {
+                    segment: dense.name,
+                    index,
+                    value,
+                });
             }
             shown.push(layer);
         }

@@ -7,6 +7,7 @@ use opt_core::{
 };
 use rayon::prelude::*;
 
+use crate::dense::is_finite;
 use crate::factor::{Factor, Prefixed, Settings, Whitens};
 use crate::{Eigh, Lapack};
 
@@ -181,12 +182,8 @@ fn check<F: Scalar>(
         }
     }
     for (places, layer) in layers {
-        for values in [&layer.delta, &layer.input] {
-            let finite = match values.as_slice() {
-                Some(values) => all_finite(values),
-                None => values.iter().all(|v| v.is_finite()),
-            };
-            if !finite {
+        for values in [layer.delta, layer.input] {
+            if !is_finite(values) {
                 let found = values.iter().enumerate().find(|(_, v)| !v.is_finite());
                 let (index, value) = found.map_or((0, f64::NAN), |(i, v)| (i, v.f64()));
                 let segment = params.segments().get(places.0);

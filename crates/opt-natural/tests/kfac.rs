@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod linear;
+mod solve;
 
 use std::collections::BTreeMap;
 

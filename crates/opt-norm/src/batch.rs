@@ -189,24 +189,10 @@ impl<F: Scalar> Cache<F> {
         let (layout, count) = (self.layout, self.layout.count() as f64);
         layout.check(delta, gamma, gamma_slope)?;
         Error::length("beta's slope", layout.channels, beta_slope.len())?;
-        let [plain, along] = &mut self.sums;
-        for sums in [&mut *plain, &mut *along] {
-            sums.resize(layout.channels, 0.0);
-        }
-        let values = [&*delta, &self.normalized];
-        reduce(
-            layout,
-            values,
-            &|_| [],
-            [&mut *plain, &mut *along],
-            &|[delta, hat], []| [delta, delta * hat],
-        );
-        Error::slopes(plain, along, F::max_value().f64())?;
-        for (slopes, sums) in [(gamma_slope, &*along), (beta_slope, &*plain)] {
-            for (slope, &sum) in slopes.iter_mut().zip(sums) {
-                *slope = F::of(sum);
-            }
-        }
+        sum_slopes(layout, delta, &self.normalized, &mut self.sums)?;
+        let [plain, along] = &self.sums;
+        write_slopes(along, gamma_slope);
+        write_slopes(plain, beta_slope);
         let inverse = &self.inverse;
         map(
             layout,
@@ -221,6 +207,37 @@ impl<F: Scalar> Cache<F> {
             &|[delta, hat], [scale, plain, along]| [scale * (delta - plain - hat * along), hat],
         );
         Ok(())
+    }
+}
+
+/// Σδ and Σδx̂ of every channel: the slopes by β and by γ, refused if their type can't hold them.
+pub(crate) fn sum_slopes<F: Scalar>(
+    layout: Layout,
+    delta: &[F],
+    normalized: &[F],
+    [plain, along]: &mut [Vec<f64>; 2],
+) -> Result<(), Error> {
+    plain.resize(layout.channels, 0.0);
+    along.resize(layout.channels, 0.0);
+    let (values, sums) = ([delta, normalized], [&mut plain[..], &mut along[..]]);
+    reduce(layout, values, &|_| [], sums, &|[delta, hat], []| {
+        [delta, delta * hat]
+    });
+    for (feature, (&beta, &gamma)) in plain.iter().zip(&*along).enumerate() {
+        if !(F::of(beta).is_finite() && F::of(gamma).is_finite()) {
+            return Err(Error::NonFiniteSlope {
+                feature,
+                gamma,
+                beta,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn write_slopes<F: Scalar>(sums: &[f64], slopes: &mut [F]) {
+    for (slope, &sum) in slopes.iter_mut().zip(sums) {
+        *slope = F::of(sum);
     }
 }
 

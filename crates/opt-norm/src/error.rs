@@ -52,22 +52,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Refuses slopes by β and γ that `most`, the largest value of their type, does not bound.
-    pub(crate) fn slopes(by_beta: &[f64], by_gamma: &[f64], most: f64) -> Result<(), Self> {
-        let slopes = by_beta.iter().zip(by_gamma).enumerate();
-        for (feature, (&beta, &gamma)) in slopes {
-            // False for NaN.
-            if !(beta.abs() <= most && gamma.abs() <= most) {
-                return Err(Self::NonFiniteSlope {
-                    feature,
-                    gamma,
-                    beta,
-                });
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn length(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
         if expected == found {
             return Ok(());

@@ -1,6 +1,7 @@
 use opt_core::{Bound, FieldVisitor, Hyper, Scalar};
 
-use crate::passes::{map, reduce};
+use crate::batch::{sum_slopes, write_slopes};
+use crate::passes::map;
 use crate::{BatchNorm, Cache, Error, Layout};
 
 /// Layer normalization: y = γx̂ + β with x̂ = (x − μ)/√(σ² + ε), where μ and σ² are those of the
@@ -116,15 +117,7 @@ impl<F: Scalar> LayerCache<F> {
         let layout = Layout::features(samples, features);
         layout.check(delta, gamma, gamma_slope)?;
         Error::length("beta's slope", features, beta_slope.len())?;
-        let [plain, along] = &mut self.sums;
-        plain.resize(features, 0.0);
-        along.resize(features, 0.0);
-        let values = [&*delta, self.inner.normalized()];
-        let sums = [&mut plain[..], &mut along[..]];
-        reduce(layout, values, &|_| [], sums, &|[delta, hat], []| {
-            [delta, delta * hat]
-        });
-        Error::slopes(plain, along, F::max_value().f64())?;
+        sum_slopes(layout, delta, self.inner.normalized(), &mut self.sums)?;
         let of = |c: usize| [gamma[c].f64()];
         map(layout, [&mut *delta], &of, &|[delta], [gamma]| {
             [gamma * delta]
@@ -133,11 +126,9 @@ impl<F: Scalar> LayerCache<F> {
         unused_gamma.resize(samples, F::zero());
         unused_beta.resize(samples, F::zero());
         (self.inner).backward(delta, &self.ones, unused_gamma, unused_beta)?;
-        for (slopes, sums) in [(gamma_slope, &*along), (beta_slope, &*plain)] {
-            for (slope, &sum) in slopes.iter_mut().zip(sums) {
-                *slope = F::of(sum);
-            }
-        }
+        let [plain, along] = &self.sums;
+        write_slopes(along, gamma_slope);
+        write_slopes(plain, beta_slope);
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use ndarray::{Array2, ArrayView1, Axis, concatenate, s};
 use opt_core::{Error, Fisher, Layer, Layered, Objective, ParamMap};
 
+use crate::solve::solve;
+
 /// ½‖W·h + b − y‖², with one output after the other as the drawn label's error: every sample is
 /// there once for each output k, with the delta √K·eₖ. So E[δδᵀ] = I, independent of h, and the
 /// drawn Fisher matrix is the exact one, I ⊗ E[h̄h̄ᵀ].
@@ -53,22 +55,6 @@ impl Linear {
         assert_eq!(weights.len(), n * k);
         weights.into_iter().chain(best.row(n).to_vec()).collect()
     }
-}
-
-/// Solves A·X = B by elimination; A is positive definite.
-fn solve(mut a: Array2<f64>, mut b: Array2<f64>) -> Array2<f64> {
-    let n = a.nrows();
-    for k in 0..n {
-        for i in (0..n).filter(|&i| i != k) {
-            let factor = a[[i, k]] / a[[k, k]];
-            for matrix in [&mut a, &mut b] {
-                let from = matrix.row(k).to_owned();
-                matrix.row_mut(i).scaled_add(-factor, &from);
-            }
-        }
-    }
-    (0..n).for_each(|k| b.row_mut(k).mapv_inplace(|v| v / a[[k, k]]));
-    b
 }
 
 impl Objective<f64> for Linear {
