@@ -1,7 +1,7 @@
 //! Trajectories on functions of two variables.
 
 use opt_core::{Counted, Entry, Objective};
-use opt_testkit::{Plane, planes};
+use opt_testkit::{Plane, plane, planes};
 
 use crate::experiment::{Experiment, Trajectories};
 use crate::plot::Landscape;
@@ -18,14 +18,13 @@ pub(crate) fn run(
     config: &Trajectories,
     entries: &[&Entry<f64, Surface>],
 ) -> Result<(Vec<Run>, String), String> {
-    let planes = planes().map_err(|e| e.to_string())?;
     let (mut runs, mut told) = (Vec::new(), String::new());
     for problem in &config.problems {
-        let plane = planes.iter().find(|plane| plane.name == problem);
-        let plane = plane.ok_or_else(|| format!("{}: no problem `{problem}`", experiment.name))?;
+        let plane =
+            plane(problem).ok_or_else(|| format!("{}: no problem `{problem}`", experiment.name))?;
         let mut all = Vec::new();
         for entry in entries {
-            let (run, reached) = path(config, entry, plane)?;
+            let (run, reached) = path(config, entry, &plane)?;
             all.extend(reached.map(|took| format!("{} {took}", entry.name())));
             runs.push(run);
         }

@@ -7,44 +7,21 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use common::{data, labels, parameters, spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use opt_core::{
     Fisher, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Reparametrized,
 };
 use opt_nn::{Activation, Loss, Mlp, Target, gemm};
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came; the counter is a plain cell
-// without a destructor, which neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is passed on, for a pointer from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use opt_testkit::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn count(f: impl FnOnce()) -> usize {
-    let before = COUNT.get();
+fn count(f: impl FnOnce()) -> u64 {
+    let before = Counting::of_this_thread();
     f();
-    COUNT.get() - before
+    Counting::of_this_thread() - before
 }
 
 const WIDTHS: [usize; 4] = [300, 512, 256, 10];
@@ -53,16 +30,16 @@ const WIDTHS: [usize; 4] = [300, 512, 256, 10];
 #[derive(Clone, Copy, Default)]
 struct Products {
     /// Of a forward pass.
-    forward: usize,
+    forward: u64,
     /// Of the first and of the last layer in it.
-    first: usize,
-    last: usize,
+    first: u64,
+    last: u64,
     /// Of the gradients of all weights.
-    weights: usize,
+    weights: u64,
     /// Of those of the first layer.
-    first_weights: usize,
+    first_weights: u64,
     /// Of the deltas of all layers but the last.
-    deltas: usize,
+    deltas: u64,
 }
 
 fn products(rows: usize, whitened: bool) -> Products {

@@ -4,31 +4,8 @@
 //! for jobs from outside is in the count.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use std::alloc::{GlobalAlloc, System};
-use std::cell::Cell;
-
 use opt_norm::{BatchNorm, Cache, Layout, Running};
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came; the counter is a plain cell
-// without a destructor, which neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
-        // SAFETY: the caller's contract is passed on, for a pointer from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use opt_testkit::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -46,12 +23,12 @@ fn none_after_the_first_call() {
         let mut step = |batch: usize| {
             let layout = Layout::features(batch, features);
             let (x, delta) = (&mut x[..batch * features], &mut delta[..batch * features]);
-            let before = COUNT.get();
+            let before = Counting::of_this_thread();
             norm.forward(layout, x, &gamma, &beta, &mut cache).unwrap();
             cache.backward(delta, &gamma, &mut dg, &mut db).unwrap();
             running.update(&norm, &cache).unwrap();
             running.forward(&norm, layout, x, &gamma, &beta).unwrap();
-            COUNT.get() - before
+            Counting::of_this_thread() - before
         };
         assert!(step(200) > 0, "the counter counts");
         assert_eq!([200, 50, 2, 199, 200].map(step), [0; 5]);

@@ -8,7 +8,7 @@ mod least_squares;
 use least_squares::Tanh;
 use opt_core::{Counted, GaussNewton, Method, Objective, ParamMap, PerSample};
 use opt_secondorder::{CgEnd, HessianFree, HessianFreeMethod, HessianFreeStep};
-use opt_testkit::{Plane, Quadratic, planes};
+use opt_testkit::{Plane, Quadratic};
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -17,8 +17,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 fn plane(name: &str) -> Plane {
-    let mut all = planes().unwrap().into_iter();
-    all.find(|plane| plane.name == name).unwrap()
+    opt_testkit::plane(name).unwrap()
 }
 
 fn method<O: Objective<f64>>(hyper: HessianFree, objective: &O) -> HessianFreeMethod<f64> {

@@ -6,7 +6,7 @@
 use opt_core::{Counted, Method, Objective, ParamMap, Scalar, norm};
 use opt_nn::{Activation, Mlp, Spec, Target};
 use opt_secondorder::{Lbfgs, LbfgsMethod};
-use opt_testkit::{Plane, Quadratic, planes};
+use opt_testkit::{Plane, Quadratic};
 use serde_json::Value;
 
 fn reference(part: &str) -> Vec<Value> {
@@ -20,8 +20,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 fn plane(name: &str) -> Plane {
-    let mut all = planes().unwrap().into_iter();
-    all.find(|plane| plane.name == name).unwrap()
+    opt_testkit::plane(name).unwrap()
 }
 
 fn lbfgs<F: Scalar>(hyper: Lbfgs, objective: &impl Objective<F>) -> LbfgsMethod<F> {

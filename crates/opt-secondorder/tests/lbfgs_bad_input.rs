@@ -6,7 +6,7 @@ use opt_core::{
     Counted, Error, Method, Objective, ParamMap, Parameters, Report, Snapshot, State, Visit, dot,
 };
 use opt_secondorder::{Lbfgs, LbfgsMethod};
-use opt_testkit::{Fault, Plane, Quadratic, planes};
+use opt_testkit::{Fault, Plane, Quadratic, plane};
 
 /// A function of the point that returns its value and writes its gradient, and how often it was
 /// called.
@@ -83,7 +83,7 @@ fn number(method: &mut LbfgsMethod<f64>, wanted: &str) -> f64 {
 }
 
 fn rosenbrock() -> Plane {
-    planes().unwrap().swap_remove(0)
+    plane("rosenbrock").unwrap()
 }
 
 fn well() -> Quadratic<f64> {
@@ -198,8 +198,7 @@ fn an_error_after_x_has_moved_puts_the_last_evaluation_back() {
 
 #[test]
 fn steps_along_negative_curvature_are_not_remembered() {
-    let mut saddle = planes().unwrap().swap_remove(3);
-    assert_eq!(saddle.name, "saddle");
+    let mut saddle = plane("saddle").unwrap();
     let mut method = lbfgs(&saddle);
     // Down the ridge: nothing but negative curvature, and no minimum.
     let mut x = [0.0, 1e-3];

@@ -9,12 +9,11 @@ use opt_core::{HessianDiag, Method, Objective, ParamMap, norm};
 use opt_secondorder::{
     ExactDiagonal, MAX_NEWTON, Newton, NewtonDiagonal, NewtonDiagonalMethod, NewtonMethod,
 };
-use opt_testkit::{Plane, Quadratic, planes};
+use opt_testkit::{Plane, Quadratic};
 use serde_json::Value;
 
 fn plane(name: &str) -> Plane {
-    let mut all = planes().unwrap().into_iter();
-    all.find(|plane| plane.name == name).unwrap()
+    opt_testkit::plane(name).unwrap()
 }
 
 fn newton(objective: &impl Objective<f64>) -> NewtonMethod<f64> {

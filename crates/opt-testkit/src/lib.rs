@@ -2,11 +2,14 @@
 //!
 //! A method that is listed in a registry is tested without a line of its own: [`suite`] runs
 //! every check on every entry. What a method cannot pass is a named skip with its reason.
+//! [`Counting`] tells whether a step allocates.
 
+mod counting;
 mod plane;
 mod quadratic;
 mod suite;
 
-pub use plane::{Matrix, Plane, planes};
+pub use counting::{Counting, in_warm_pool};
+pub use plane::{Matrix, Plane, plane, planes};
 pub use quadratic::{Fault, Quadratic};
 pub use suite::{Skip, suite};

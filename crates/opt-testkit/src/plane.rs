@@ -1,3 +1,4 @@
+use crate::quadratic::one_sample;
 use opt_core::{
     Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, PerSample, Scalar,
 };
@@ -121,6 +122,11 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
     ])
 }
 
+/// The one of these of this name.
+pub fn plane(name: &str) -> Option<Plane> {
+    planes().ok()?.into_iter().find(|plane| plane.name == name)
+}
+
 /// The residuals c − x(1 − yⁿ) for n = 1, 2, 3, each with ∂x, ∂y, ∂x∂y and ∂y².
 fn beale([x, y]: [f64; 2]) -> [[f64; 5]; 3] {
     [(1, 1.5), (2, 2.25), (3, 2.625)].map(|(n, c)| {
@@ -204,10 +210,7 @@ impl<F: Scalar> PerSample<F> for Plane {
     }
 
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
-        self.params.check_len("square", square.len())?;
-        let loss = self.grad(x, g)?;
-        square.iter_mut().zip(g).for_each(|(s, g)| *s = *g * *g);
-        Ok(loss)
+        one_sample(self, x, g, square)
     }
 }
 
@@ -268,7 +271,7 @@ mod tests {
             }
         }
         // Beale's value at the origin: 1.5² + 2.25² + 2.625².
-        let beale = planes().unwrap().into_iter().find(|p| p.name == "beale");
-        assert_eq!((beale.unwrap().value)([0.0, 0.0]), 14.203125);
+        let beale = plane("beale").unwrap();
+        assert_eq!((beale.value)([0.0, 0.0]), 14.203125);
     }
 }

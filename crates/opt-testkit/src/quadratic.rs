@@ -13,6 +13,9 @@ pub struct Quadratic<F> {
     /// What goes wrong in the next evaluations.
     pub fault: Option<Fault>,
     params: ParamMap,
+    /// x − c, and the gradient of a value: kept, so that nothing is allocated after the first
+    /// evaluation.
+    work: [Vec<F>; 2],
 }
 
 /// What a [`Quadratic`] does wrong on purpose.
@@ -38,6 +41,7 @@ impl<F: Scalar> Quadratic<F> {
             minimum: (0..params.len()).map(|i| F::of(minimum(i))).collect(),
             fault: None,
             params,
+            work: [Vec::new(), Vec::new()],
         }
     }
 
@@ -57,8 +61,11 @@ impl<F: Scalar> Objective<F> for Quadratic<F> {
     }
 
     fn value(&mut self, x: &[F]) -> Result<F, Error> {
-        let mut g = vec![F::zero(); x.len()];
-        self.grad(x, &mut g)
+        let mut g = std::mem::take(&mut self.work[1]);
+        g.resize(x.len(), F::zero());
+        let loss = self.grad(x, &mut g);
+        self.work[1] = g;
+        loss
     }
 
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
@@ -67,9 +74,12 @@ impl<F: Scalar> Objective<F> for Quadratic<F> {
         if self.fault == Some(Fault::Refusal) {
             return Err(Error::objective("refused on purpose"));
         }
-        let offset: Vec<F> = x.iter().zip(&self.minimum).map(|(&x, &c)| x - c).collect();
+        let mut offset = std::mem::take(&mut self.work[0]);
+        offset.clear();
+        offset.extend(x.iter().zip(&self.minimum).map(|(&x, &c)| x - c));
         self.scale_by_curvature(&offset, g)?;
         let value = F::of(0.5 * dot(&offset, g));
+        self.work[0] = offset;
         match self.fault {
             Some(Fault::Gradient(index)) => g[index] = F::nan(),
             Some(Fault::Loss) => return Ok(F::nan()),
@@ -81,8 +91,10 @@ impl<F: Scalar> Objective<F> for Quadratic<F> {
 
 impl<F: Scalar> HessianDiag<F> for Quadratic<F> {
     fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error> {
-        let ones = vec![F::one(); x.len()];
-        self.scale_by_curvature(&ones, h)
+        self.params.check_len("x", x.len())?;
+        self.params.check_len("diagonal", h.len())?;
+        h.copy_from_slice(&self.curvature);
+        Ok(())
     }
 }
 
@@ -104,9 +116,19 @@ impl<F: Scalar> PerSample<F> for Quadratic<F> {
     }
 
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
-        self.params.check_len("square", square.len())?;
-        let loss = self.grad(x, g)?;
-        square.iter_mut().zip(g).for_each(|(s, g)| *s = *g * *g);
-        Ok(loss)
+        one_sample(self, x, g, square)
     }
+}
+
+/// [`PerSample::grad_moments`] of a function without samples.
+pub(crate) fn one_sample<F: Scalar>(
+    objective: &mut impl Objective<F>,
+    x: &[F],
+    g: &mut [F],
+    square: &mut [F],
+) -> Result<F, Error> {
+    objective.params().check_len("square", square.len())?;
+    let loss = objective.grad(x, g)?;
+    square.iter_mut().zip(g).for_each(|(s, g)| *s = *g * *g);
+    Ok(loss)
 }

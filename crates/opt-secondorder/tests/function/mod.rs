@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use opt_core::{Error, Objective, ParamMap, Scalar, State, Visit, norm};
-use opt_testkit::{Plane, planes};
+use opt_testkit::Plane;
 
 /// A function that gives value and gradient.
 pub(crate) struct Function<T> {
@@ -37,8 +37,7 @@ impl<F: Scalar, T: FnMut(&[F]) -> (F, Vec<F>)> Objective<F> for Function<T> {
 }
 
 pub(crate) fn plane(name: &str) -> Plane {
-    let mut all = planes().unwrap().into_iter();
-    all.find(|plane| plane.name == name).unwrap()
+    opt_testkit::plane(name).unwrap()
 }
 
 /// |f′(x)|.
