@@ -45,7 +45,7 @@ pub use first_order::FirstOrder;
 pub use gemm::gemm;
 pub use hyper::{Bound, Field, FieldVisitor, Hyper, list as list_hyper};
 pub use kernel::{all_finite, dot, each, norm};
-pub use method::{Method, Parameters, Report, State, Visit};
+pub use method::{Fallback, Method, Parameters, Report, State, Visit};
 pub use objective::{
     Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective,
     ObserveInputs, PerSample, Reparametrized,

@@ -29,7 +29,61 @@ pub struct Report<F> {
     /// says otherwise.
     pub loss: F,
     /// What the method fell back to, if a part of it could not be computed.
-    pub fallback: Option<&'static str>,
+    pub fallback: Option<Fallback>,
+    /// Whether the step moves x. `false` while a method only collects statistics.
+    pub moves: bool,
+}
+
+/// What a method did instead of its usual step, which it could not make: the step was made all the
+/// same, or not made, and counts. Not an error, but worth showing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// The gradient is 0.
+    #[error("the gradient is zero: x stays")]
+    ZeroGradient,
+    /// A trial point could not be evaluated, or its loss is not finite.
+    #[error("a trial could not be evaluated, or was not finite: the step is shorter, or not made")]
+    Trial,
+    /// No step along the method's direction lowers the loss.
+    #[error("no lower loss along the method's direction: steepest descent, without memory")]
+    SteepestDescent,
+    /// As [`SteepestDescent`](Self::SteepestDescent), but the next step does it.
+    #[error("no lower loss along the method's direction: restarted")]
+    Restarted,
+    /// No step along −g lowers the loss.
+    #[error("no lower loss along -g: x stays")]
+    NoLowerLoss,
+    /// No step along the method's direction lowers the loss, and the damping was raised.
+    #[error("no step lowers the loss: none was made, the damping rises")]
+    DampingRises,
+    /// x was moved by somebody else.
+    #[error("x has moved since the last step: restarted")]
+    Moved,
+    /// Curvature broke off: less of it was used than was asked for.
+    #[error("the curvature broke off: what came before it serves")]
+    CurvatureBroke,
+    /// Curvature has nothing to go by.
+    #[error("no curvature to go by: steepest descent")]
+    NoCurvature,
+    /// Statistics left the range of the type.
+    #[error("the statistics overflowed: the last factors stay")]
+    StatisticsOverflowed,
+    /// A factorization failed.
+    #[error("a factor could not be computed: the last ones stay")]
+    FactorKept,
+    /// A factor had no inverse.
+    #[error("a factor had no inverse: the damping was raised")]
+    DampingRaised,
+    /// The step was vetoed.
+    #[error("the loss after the step is not finite: it was not made")]
+    NotMade,
+    /// Statistics are still collected: x has not moved.
+    #[error("collecting statistics before the first step: x stays")]
+    Collecting,
+    /// Statistics are of fewer samples than the layer has inputs.
+    #[error("fewer samples than the layer has inputs: whitening may do harm; raise `samples`")]
+    FewSamples,
 }
 
 impl<F: Scalar> Report<F> {
@@ -42,6 +96,7 @@ impl<F: Scalar> Report<F> {
             Ok(Self {
                 loss,
                 fallback: None,
+                moves: true,
             })
         } else {
             Err(Error::NonFiniteLoss(loss.f64()))

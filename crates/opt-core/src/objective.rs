@@ -24,6 +24,11 @@ pub trait Objective<F: Scalar> {
     /// # Errors
     /// As [`value`](Self::value). `g` is then undefined.
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error>;
+
+    /// The step that the last evaluations were for has been made: statistics of the model's own,
+    /// such as batch normalization's running averages, follow it now. Never called for a step that
+    /// was refused. Nothing by default.
+    fn accept(&mut self) {}
 }
 
 /// An objective that knows the diagonal of its Hessian, or a non-negative approximation that it
@@ -228,6 +233,10 @@ impl<F: Scalar, O: Objective<F>> Objective<F> for Counted<O> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
         self.gradients += 1;
         self.inner.grad(x, g)
+    }
+
+    fn accept(&mut self) {
+        self.inner.accept();
     }
 }
 

@@ -2,8 +2,8 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 use opt_core::{
-    Bound, Error, FieldVisitor, FirstOrder, Hyper, Method, ParamMap, Reparametrized, Report, Rule,
-    Scalar, State, Visit, gemm,
+    Bound, Error, Fallback, FieldVisitor, FirstOrder, Hyper, Method, ParamMap, Reparametrized,
+    Report, Rule, Scalar, State, Visit, gemm,
 };
 
 use crate::factor::Prefixed;
@@ -295,7 +295,7 @@ where
                 Ok(next) => target = Some(next),
                 // Without any factor there is nothing to keep.
                 Err(error) if self.t == 0 => return Err(error),
-                Err(_) => fallback = Some("a layer could not be whitened: the last factors stay"),
+                Err(_) => fallback = Some(Fallback::FactorKept),
             }
         }
         self.next.clear();

@@ -1,7 +1,7 @@
 use ndarray::Array2;
 use opt_core::{
-    Bound, Error, FieldVisitor, Fisher, Hyper, Layer, Method, ParamMap, Report, Scalar, State,
-    Visit, all_finite, dot,
+    Bound, Error, Fallback, FieldVisitor, Fisher, Hyper, Layer, Method, ParamMap, Report, Scalar,
+    State, Visit, all_finite, dot,
 };
 
 use crate::FisherError;
@@ -313,7 +313,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
         let shown = self.shown(objective)?;
         let mut scale = self.refresh(t, invert, &shown)?;
         if scale > self.scale {
-            report.fallback = Some("a factor had no inverse: the damping was raised");
+            report.fallback = Some(Fallback::DampingRaised);
         }
         let predicted = self.propose(&shown, (invert, adapt), self.hyper.damping * scale)?;
         let Next { step, x: next, .. } = &mut self.next;
@@ -328,7 +328,7 @@ impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
             if factor.is_none() {
                 self.next.step.fill(F::zero());
                 self.next.x.copy_from_slice(x);
-                report.fallback = Some("the loss after the step is not finite: it was not made");
+                report.fallback = Some(Fallback::NotMade);
             }
             scale *= factor.unwrap_or(1.0 / self.hyper.damping_decay.powf(ADAPT as f64));
         }

@@ -2,8 +2,8 @@ use std::fmt;
 
 use ndarray::ArrayViewMut2;
 use opt_core::{
-    Error, FirstOrder, Layer, Layered, Method, ParamMap, Report, Rule, Scalar, State, Visit,
-    all_finite, each, gemm,
+    Error, Fallback, FirstOrder, Layer, Layered, Method, ParamMap, Report, Rule, Scalar, State,
+    Visit, all_finite, each, gemm,
 };
 use rayon::prelude::*;
 
@@ -155,12 +155,12 @@ impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
     }
 
     /// Everything between the objective and the update; gives what it fell back to.
-    fn prepare(&mut self, layers: &[Placed<'_, F>]) -> Result<Option<&'static str>, Error> {
+    fn prepare(&mut self, layers: &[Placed<'_, F>]) -> Result<Option<Fallback>, Error> {
         let settings = self.rule.settings();
         let fallback = if !self.observe(layers, settings) {
-            Some("the statistics overflowed: the last factors stay")
+            Some(Fallback::StatisticsOverflowed)
         } else if !self.refresh(settings) {
-            Some("a factor could not be computed: the last ones stay")
+            Some(Fallback::FactorKept)
         } else {
             None
         };

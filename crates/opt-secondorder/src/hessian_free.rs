@@ -1,6 +1,6 @@
 use opt_core::{
-    Bound, Error, FieldVisitor, GaussNewton, Hyper, Method, Objective, ParamMap, PerSample, Report,
-    Scalar, State, Visit, all_finite, dot, each_parallel, norm,
+    Bound, Error, Fallback, FieldVisitor, GaussNewton, Hyper, Method, Objective, ParamMap,
+    PerSample, Report, Scalar, State, Visit, all_finite, dot, each_parallel, norm,
 };
 
 use crate::{Armijo, Cg, CgEnd, CgRun, CgStop, LevenbergMarquardt};
@@ -206,7 +206,7 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
         self.params.check_len("x", x.len())?;
         let mut report = self.prepare(objective, x)?;
         if norm(&self.next.downhill) == 0.0 {
-            report.fallback = Some("the gradient is zero: no step was made");
+            report.fallback = Some(Fallback::ZeroGradient);
             self.last = None;
             return Ok(report);
         }
@@ -221,11 +221,11 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
         let product = |v: &[F], out: &mut [F]| damped_product(objective, x, lambda, v, out);
         let run = (self.cg).solve(product, downhill, Some(diagonal), direction, &stop)?;
         if stuck(&run) {
-            report.fallback = Some("no curvature to go by: preconditioned steepest descent");
+            report.fallback = Some(Fallback::NoCurvature);
             let divide = |_, b, [m]: [F; 1]| (b / m, [m]);
             each_parallel(direction, downhill, [diagonal], divide);
         } else if broken(&run) {
-            report.fallback = Some("the curvature broke off: the iterates before it serve");
+            report.fallback = Some(Fallback::CurvatureBroke);
         }
 
         let mut line = Line {
@@ -243,7 +243,7 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
             each_parallel(x, chosen.x, [], move |x, d, []| (x + c * d, []));
             self.damping.adapt(ratio);
         } else {
-            report.fallback = Some("no step lowers the loss: none was made, the damping rises");
+            report.fallback = Some(Fallback::DampingRises);
             self.damping.adapt(f64::NAN);
         }
         self.last = Some(HessianFreeStep {

@@ -2,8 +2,8 @@ use std::fmt;
 use std::mem::swap;
 
 use opt_core::{
-    Bound, Error, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar, State, Visit,
-    dot, each_parallel, norm,
+    Bound, Error, Fallback, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar,
+    State, Visit, dot, each_parallel, norm,
 };
 
 use crate::line_search::{Outcome, Trial, Wolfe};
@@ -208,11 +208,11 @@ impl<F: Scalar> LbfgsMethod<F> {
         &mut self,
         objective: &mut O,
         x: &mut [F],
-    ) -> Result<Option<&'static str>, Error> {
+    ) -> Result<Option<Fallback>, Error> {
         let length = norm(&self.gradient);
         if length == 0.0 {
             self.stay(x);
-            return Ok(Some("the gradient is zero: x stays"));
+            return Ok(Some(Fallback::ZeroGradient));
         }
         let mut met = Met::default();
         each_parallel(&mut self.direction, &self.gradient, [], |_, g, []| (-g, []));
@@ -235,11 +235,11 @@ impl<F: Scalar> LbfgsMethod<F> {
         Ok(match found.trial() {
             Some(trial) => {
                 self.accept(x, trial);
-                dropped.then_some("no lower loss along -Hg: steepest descent, without memory")
+                dropped.then_some(Fallback::SteepestDescent)
             }
             None => {
                 self.stay(x);
-                Some("no lower loss along -g: x stays")
+                Some(Fallback::NoLowerLoss)
             }
         })
     }

@@ -1,6 +1,6 @@
 use opt_core::{
-    Bound, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar, State, Visit,
-    all_finite, dot, each_parallel,
+    Bound, Fallback, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar, State,
+    Visit, all_finite, dot, each_parallel,
 };
 
 use crate::Error;
@@ -122,7 +122,7 @@ impl Progress {
         loss: f64,
         noise: f64,
         hyper: &Scg,
-    ) -> (bool, Option<&'static str>) {
+    ) -> (bool, Option<Fallback>) {
         let (decrease, predicted) = (self.loss - loss, 0.5 * self.mu * alpha);
         let ratio = if !loss.is_finite() {
             -2.0
@@ -136,12 +136,12 @@ impl Progress {
         if !success && self.lambda >= LAMBDA.1 && self.mu != self.pp {
             // p is not r, or the two products would be one.
             *self = Self::start(hyper);
-            return (false, Some("no step along p lowers the loss: restarted"));
+            return (false, Some(Fallback::Restarted));
         }
         let fallback = match (success, loss.is_finite()) {
             (true, _) => None,
-            _ if self.lambda >= LAMBDA.1 => Some("no step lowers the loss: x stays"),
-            (_, false) => Some("the loss along p is not finite: a shorter step comes next"),
+            _ if self.lambda >= LAMBDA.1 => Some(Fallback::NoLowerLoss),
+            (_, false) => Some(Fallback::Trial),
             _ => None,
         };
         self.failed = u64::from(!success);
@@ -307,11 +307,11 @@ impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for ScgMethod<F> {
             now = self.now;
             if failed {
                 now = Progress::start(&self.hyper);
-                report.fallback = Some("x has moved since a failed step: restarted");
+                report.fallback = Some(Fallback::Moved);
             }
             now.loss = report.loss.f64();
             if !self.turn(&mut now)? {
-                report.fallback = Some("the gradient is zero: x stays");
+                report.fallback = Some(Fallback::ZeroGradient);
                 return Ok(report);
             }
             now.delta = self.curvature(objective, x, now.pp)?;

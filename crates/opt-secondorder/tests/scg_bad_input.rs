@@ -5,7 +5,7 @@
 mod function;
 
 use function::{Function, numbers, plane, slope};
-use opt_core::{Error, Method, Objective, ParamMap, Parameters, Scalar, Snapshot};
+use opt_core::{Error, Fallback, Method, Objective, ParamMap, Parameters, Scalar, Snapshot};
 use opt_secondorder::{Scg, ScgMethod};
 use opt_testkit::{Plane, Quadratic};
 
@@ -145,7 +145,7 @@ fn a_loss_that_is_not_finite_shortens_the_step() {
     let mut x = [0.0];
     let report = scg.step(&mut wall, &mut x).unwrap();
     assert_eq!((report.loss, x), (2.0, [0.0]));
-    assert!(report.fallback.unwrap().contains("not finite"));
+    assert!(report.fallback.unwrap().to_string().contains("not finite"));
     // The whole step goes to 2; a quarter of it follows, but for λ₁ and the rounding of f″.
     let report = scg.step(&mut wall, &mut x).unwrap();
     assert_eq!((report.loss, report.fallback), (2.0, None));
@@ -199,11 +199,13 @@ fn where_every_step_is_refused_x_stays() {
         assert!(numbers(&mut scg).values().all(|v| v.is_finite()));
     }
     // Along p, then along −f′, then for good.
-    let words = ["not finite", "restarted", "not finite", "no step lowers"];
-    assert_eq!(said.len(), words.len(), "{said:?}");
-    for (said, words) in said.iter().zip(words) {
-        assert!(said.contains(words), "{said}");
-    }
+    let words = [
+        Fallback::Trial,
+        Fallback::Restarted,
+        Fallback::Trial,
+        Fallback::NoLowerLoss,
+    ];
+    assert_eq!(said, words);
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn a_zero_gradient_stays_where_it_is() {
     let before = snapshot(&mut scg, &mut x);
     let report = scg.step(&mut rosenbrock, &mut x).unwrap();
     assert_eq!(report.loss, 0.0);
-    assert!(report.fallback.unwrap().contains("zero"));
+    assert!(report.fallback.unwrap().to_string().contains("zero"));
     assert_eq!(snapshot(&mut scg, &mut x), before);
 }
 
@@ -246,7 +248,7 @@ fn x_that_was_moved_after_a_failure_is_a_new_start() {
         x = if at == [0.5, -0.5] { at } else { x.map(|v| -v) };
         let (mut fresh, mut y) = (method(), x);
         let report = scg.step(&mut rosenbrock, &mut x).unwrap();
-        assert!(report.fallback.unwrap().contains("moved"));
+        assert!(report.fallback.unwrap().to_string().contains("moved"));
         fresh.step(&mut rosenbrock, &mut y).unwrap();
         assert_eq!(snapshot(&mut scg, &mut x), snapshot(&mut fresh, &mut y));
     }
@@ -349,6 +351,6 @@ fn the_objective_is_never_asked_at_infinity() {
     let mut scg = ScgMethod::new(hyper, &ParamMap::flat(1).unwrap()).unwrap();
     let mut x = [0.0_f32];
     let report = scg.step(&mut slope, &mut x).unwrap();
-    assert!(report.fallback.unwrap().contains("not finite"));
+    assert!(report.fallback.unwrap().to_string().contains("not finite"));
     assert_eq!(x, [0.0]);
 }
