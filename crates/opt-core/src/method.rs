@@ -1,24 +1,21 @@
-use crate::{Error, ParamMap, Scalar};
+use crate::error::Error;
+use crate::params::ParamMap;
+use crate::scalar::Scalar;
+use crate::state::{State, Visit};
+use crate::tune::Tune;
 
 /// One iteration of any training method.
 ///
 /// What a method needs of the objective is the bound on `O` of its implementation: a missing
 /// capability is a compile error.
-pub trait Method<F: Scalar, O: ?Sized>: State<F> {
+pub trait Method<F: Scalar, O: ?Sized>: State<F> + Tune {
     /// Moves `x` by one iteration, on the minibatch that the objective has seen.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::NonFiniteLoss`], [`Error::NonFiniteGradient`], or what the
-    /// objective refuses. Then neither `x` nor the method's state has changed.
+    /// objective refuses. Then neither `x` nor the method's state nor the model's has changed.
+    /// [`Error::Diverged`] alone comes after `x` has moved.
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error>;
-
-    /// Changes one hyper-parameter by name, as a schedule from a configuration does. In code,
-    /// where the type is known, `adjust` does it without a string.
-    ///
-    /// # Errors
-    /// [`Error::UnknownHyper`], or [`Error::Hyper`] if the value is out of range; then nothing
-    /// has changed.
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error>;
 }
 
 /// What a step has to tell.
@@ -102,25 +99,6 @@ impl<F: Scalar> Report<F> {
             Err(Error::NonFiniteLoss(loss.f64()))
         }
     }
-}
-
-/// All that must survive a restart, by name.
-///
-/// Hyper-parameters are not state: whoever restores a method makes it with the same ones.
-pub trait State<F: Scalar> {
-    /// Shows every buffer and number to the visitor, in the same order and under the same,
-    /// distinct names each time. The visitor may read or overwrite them.
-    fn visit(&mut self, visitor: &mut dyn Visit<F>);
-}
-
-/// A reader or writer of state.
-pub trait Visit<F> {
-    /// A tensor, row-major.
-    fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]);
-    /// A counter or seed.
-    fn count(&mut self, name: &str, value: &mut u64);
-    /// A number in double precision.
-    fn number(&mut self, name: &str, value: &mut f64);
 }
 
 /// The parameter vector itself as state, so that a snapshot holds it beside the method's.

@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 use crate::ratio;
 
@@ -7,7 +7,7 @@ use crate::ratio;
 /// ```text
 /// m ← β₁m + (1 − β₁)g
 /// u ← max(β₂u, |g|)
-/// θ ← θ − α/(1 − β₁ᵗ)·m/(u + ε)
+/// θ ← θ − α/(1 − Πβ₁)·m/(u + ε)
 /// ```
 ///
 /// u needs no bias correction. The paper has no ε, which is the default here, and leaves 0/0 open: a
@@ -43,11 +43,11 @@ impl Default for AdaMax {
 
 impl Hyper for AdaMax {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("beta1", &mut self.beta1, Bound::Unit);
-        visit("beta2", &mut self.beta2, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("beta1", &mut self.beta1, Bound::Unit);
+        visit.real("beta2", &mut self.beta2, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -56,15 +56,19 @@ impl<F: Scalar> Rule<F, 2> for AdaMax {
         [Slot::zero("m"), Slot::zero("u")]
     }
 
-    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn decays(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, 0.0])
+    }
+
+    fn update(&self, step: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, eps, decay) = (F::of(self.beta2), F::of(self.eps), F::of(self.weight_decay));
-        let step = F::of(self.lr / (1.0 - self.beta1.powf(t as f64)));
+        let step = F::of(self.lr / step.debias[0]);
         each(x, g, slots, move |x, g, [m, u]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let u = (b2 * u).max(g.abs());
             (x - step * ratio(m, u + eps), [m, u])
-        });
+        })
     }
 }

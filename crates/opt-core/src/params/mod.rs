@@ -1,9 +1,12 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, IxDyn};
+mod view;
 
-use crate::{Error, Scalar, Visit, all_finite};
+use crate::error::Error;
+use crate::scalar::Scalar;
+use crate::state::Visit;
+use crate::update::all_finite;
 
 /// One named tensor inside the flat parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,61 +103,22 @@ impl ParamMap {
         self.segments.iter().find(|s| s.name == name)
     }
 
+    /// Segment number `index`.
+    ///
+    /// # Errors
+    /// [`Error::NoSegment`].
+    pub fn segment(&self, index: usize) -> Result<&Segment, Error> {
+        self.segments.get(index).ok_or_else(|| Error::NoSegment {
+            wanted: format!("segment number {index}"),
+            known: format!("{} of them, counted from 0", self.segments.len()),
+        })
+    }
+
     /// The segment that the flat index falls into, and the index within it.
     pub fn locate(&self, index: usize) -> Option<(&Segment, usize)> {
         let at = self.segments.partition_point(|s| s.range.end <= index);
         let segment = self.segments.get(at)?;
         Some((segment, index - segment.range.start))
-    }
-
-    /// The tensor `name` inside `x`.
-    ///
-    /// # Errors
-    /// [`Error::NoSegment`], [`Error::Length`] if `x` is not of this map.
-    pub fn view<'a, F: Scalar>(&self, name: &str, x: &'a [F]) -> Result<ArrayViewD<'a, F>, Error> {
-        let segment = self.find(name, x.len(), None)?;
-        ArrayViewD::from_shape(IxDyn(&segment.shape), &x[segment.range.clone()])
-            .map_err(|_| Error::SegmentTooLarge(name.to_owned()))
-    }
-
-    /// The tensor `name` inside `x`, mutable.
-    ///
-    /// # Errors
-    /// As [`view`](Self::view).
-    pub fn view_mut<'a, F: Scalar>(
-        &self,
-        name: &str,
-        x: &'a mut [F],
-    ) -> Result<ArrayViewMutD<'a, F>, Error> {
-        let segment = self.find(name, x.len(), None)?;
-        ArrayViewMutD::from_shape(IxDyn(&segment.shape), &mut x[segment.range.clone()])
-            .map_err(|_| Error::SegmentTooLarge(name.to_owned()))
-    }
-
-    /// The matrix `name` inside `x`.
-    ///
-    /// # Errors
-    /// [`Error::NoSegment`] (also if it has not two axes), [`Error::Length`].
-    pub fn view2<'a, F: Scalar>(&self, name: &str, x: &'a [F]) -> Result<ArrayView2<'a, F>, Error> {
-        let segment = self.find(name, x.len(), Some(2))?;
-        let shape = (segment.shape[0], segment.shape[1]);
-        ArrayView2::from_shape(shape, &x[segment.range.clone()])
-            .map_err(|_| Error::SegmentTooLarge(name.to_owned()))
-    }
-
-    /// The matrix `name` inside `x`, mutable.
-    ///
-    /// # Errors
-    /// As [`view2`](Self::view2).
-    pub fn view2_mut<'a, F: Scalar>(
-        &self,
-        name: &str,
-        x: &'a mut [F],
-    ) -> Result<ArrayViewMut2<'a, F>, Error> {
-        let segment = self.find(name, x.len(), Some(2))?;
-        let shape = (segment.shape[0], segment.shape[1]);
-        ArrayViewMut2::from_shape(shape, &mut x[segment.range.clone()])
-            .map_err(|_| Error::SegmentTooLarge(name.to_owned()))
     }
 
     /// Refuses a vector that is not as long as this map.
@@ -195,22 +159,5 @@ impl ParamMap {
             let name = format!("{name}/{}", segment.name);
             visitor.buffer(&name, &segment.shape, &mut data[segment.range.clone()]);
         }
-    }
-
-    fn find(&self, name: &str, len: usize, axes: Option<usize>) -> Result<&Segment, Error> {
-        self.check_len("x", len)?;
-        let fits = |s: &&Segment| axes.is_none_or(|n| n == s.shape.len());
-        self.get(name).filter(fits).ok_or_else(|| {
-            let all = self.segments.iter();
-            Error::NoSegment {
-                wanted: match axes {
-                    Some(n) => format!("segment `{name}` with {n} axes"),
-                    None => format!("segment `{name}`"),
-                },
-                known: (all.map(|s| format!("{} {:?}", s.name, s.shape)))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }
-        })
     }
 }
