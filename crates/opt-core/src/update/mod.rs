@@ -6,8 +6,11 @@ mod clock;
 mod elementwise;
 mod groups;
 mod kernel;
+mod range;
 mod rule;
+mod run;
 mod shard;
+mod tuning;
 
 pub use any_rule::{AnyRule, Typed};
 pub use arrays::ArrayPart;
