@@ -1,7 +1,7 @@
 use std::fmt;
 
 use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
-use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
+use opt_core::{Layer, LayerPlace, Layered, Objective, ParamMap, Scalar, dot};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
@@ -26,12 +26,13 @@ const SMALL: usize = 1 << 24;
 /// A layer's input can be whitened, a = V·U(h − c) + d, with V and d in the place of weight and
 /// bias ([`Reparametrized`](opt_core::Reparametrized)): one more product in each direction, and
 /// nothing for a layer without. It holds for every evaluation, in training and in inference. The
-/// L2 penalty is that of V, as it stands in `x`.
+/// L2 penalty is on W = V·U: whitening does not change the objective.
 ///
 /// A layer with [`Dense::norm`](crate::Dense::norm) normalizes h·Wᵀ over the minibatch before its
 /// activation, and has segments `layer0.gamma` and `layer0.beta` instead of a bias. Training (the
 /// [`Objective`]) goes by the statistics of the minibatch; inference by the running ones, which
-/// take in each minibatch once, at its first gradient, and are part of the model's state.
+/// take in each minibatch once, when a step on it has been accepted ([`Objective::accept`], which
+/// methods call; a loop of one's own does it after each update), and are part of the model's state.
 ///
 /// No buffer shrinks: after a first step, batches of that size or below allocate nothing. (The
 /// pure-Rust GEMM allocates its packing buffer at every product; OpenBLAS does not.)
@@ -234,11 +235,6 @@ impl<F: Scalar> Mlp<F> {
         });
         let result = result.map_err(|e: Error| opt_core::Error::objective(e))?;
         self.fresh = true;
-        if !self.followed {
-            let followed = self.trained.norms.follow(&mut self.net);
-            followed.map_err(opt_core::Error::objective)?;
-            self.followed = true;
-        }
         Ok(result)
     }
 }
@@ -284,6 +280,15 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
         self.net.params.check_len("gradient", g.len())?;
         self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))
     }
+
+    /// The running statistics take in the minibatch, as its last gradient saw it; once, and only if
+    /// what they come to is finite.
+    fn accept(&mut self) {
+        if self.fresh && !self.followed {
+            self.trained.norms.follow(&mut self.net);
+            self.followed = true;
+        }
+    }
 }
 
 /// A layer is shown between a call of [`Objective::grad`] or [`Fisher`](opt_core::Fisher) and the
@@ -293,14 +298,8 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
 /// W = V·U of the layer a = W·h + b, where `grad` gives that by V, deltaᵀ·(input − c)·Uᵀ, which is
 /// also what [`deltas`](Layered::deltas) leaves out.
 impl<F: Scalar> Layered<F> for Mlp<F> {
-    fn layers(&self) -> usize {
-        self.net.spec.layers.len()
-    }
-
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        let places = self.net.places.get(index)?;
-        let bias = places.gamma.is_none().then_some(places.bias);
-        Some((places.weight, bias))
+    fn places(&self) -> &[LayerPlace] {
+        &self.net.layers
     }
 
     fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
@@ -309,8 +308,8 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
         // Zeros for all parameters take as long to write as an update, so both threads do.
         g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
-        for index in 0..self.layers() {
-            self.net.penalize(index, x, g);
+        for index in 0..self.net.spec.layers.len() {
+            (self.net.penalize(index, x, g)).map_err(opt_core::Error::objective)?;
             self.trained.norms.slopes(&self.net, index, g);
         }
         Ok(loss)

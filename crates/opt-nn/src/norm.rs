@@ -94,17 +94,14 @@ impl<F: Scalar> Norms<F> {
         }
     }
 
-    /// Takes the statistics of the minibatch into the running ones.
-    pub(crate) fn follow(&self, net: &mut Net<F>) -> Result<(), Error> {
+    /// Takes the statistics of the minibatch into the running ones. A layer whose statistics are not
+    /// finite, or that has seen no minibatch, keeps its own.
+    pub(crate) fn follow(&self, net: &mut Net<F>) {
         for (index, layer) in net.spec.layers.iter().enumerate() {
             if let (Some(norm), Some(running)) = (&layer.norm, &mut net.running[index]) {
-                let done = running.update(norm, &self.caches[index]);
-                done.map_err(|source| Error::Norm {
-                    layer: index,
-                    source,
-                })?;
+                // An update that fails has changed nothing.
+                let _ = running.update(norm, &self.caches[index]);
             }
         }
-        Ok(())
     }
 }
