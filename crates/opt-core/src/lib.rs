@@ -25,7 +25,6 @@ mod error;
 #[cfg(feature = "safetensors")]
 mod file;
 mod first_order;
-mod gemm;
 mod hyper;
 mod kernel;
 mod method;
@@ -42,7 +41,6 @@ pub use check::{GradientCheck, check_gradient};
 pub use clip::{clip_global_norm, clip_value};
 pub use error::Error;
 pub use first_order::FirstOrder;
-pub use gemm::gemm;
 pub use hyper::{Bound, Field, FieldVisitor, Hyper, list as list_hyper};
 pub use kernel::{all_finite, dot, each, norm};
 pub use method::{Fallback, Method, Parameters, Report, State, Visit};
