@@ -76,17 +76,6 @@ pub enum Error {
     #[error("segment `{0}`: its shape has more elements than can be addressed")]
     SegmentTooLarge(String),
 
-    /// Matrices whose product does not exist or has another shape.
-    #[error("matrix product: {a:?} times {b:?} into {c:?}: shapes do not match")]
-    Shape {
-        /// (rows, columns) of the left factor.
-        a: (usize, usize),
-        /// Of the right one.
-        b: (usize, usize),
-        /// Of the result.
-        c: (usize, usize),
-    },
-
     /// No segment has this name, or none with as many axes as was asked.
     #[error("no {wanted}; there are: {known}")]
     NoSegment {

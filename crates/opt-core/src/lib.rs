@@ -25,7 +25,6 @@ mod direction;
 mod error;
 #[cfg(feature = "safetensors")]
 mod file;
-mod gemm;
 mod method;
 mod objective;
 mod params;
@@ -42,7 +41,6 @@ pub use check::{GradientCheck, check_gradient};
 pub use clip::{clip_global_norm, clip_value};
 pub use direction::{Direction, Gradient, Staged};
 pub use error::Error;
-pub use gemm::gemm;
 pub use method::{Fallback, Method, Parameters, Report};
 pub use objective::{
     Call, Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerKind, LayerPlace,

@@ -3,11 +3,11 @@ use std::fmt;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 use opt_core::{
     Bound, Error, Fallback, FieldVisitor, FirstOrder, Hyper, Method, ParamMap, Reparametrized,
-    Report, Rule, Scalar, State, Visit, gemm,
+    Report, Rule, Scalar, State, Visit,
 };
+use opt_linalg::{Decompose, Eigh, Moments, Whitening, WhiteningOptions, gemm};
 
 use crate::factor::Prefixed;
-use crate::{Eigh, Lapack, Moments, Whitening, WhiteningOptions};
 
 /// When and how [`ProngCoordinates`] whitens.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +82,7 @@ pub struct ProngCoordinates<F, R, const N: usize> {
 /// Buffers that change as the parameters do.
 const VELOCITIES: [&str; 3] = ["v", "b", "m"];
 
-impl<F: Lapack, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
+impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     /// Around a rule with its state. The objective's layers must be plain (U = I, c = 0) when the
     /// first step is made.
     ///
@@ -282,7 +282,7 @@ fn layer<F: Scalar>(
 
 impl<F, R, O, const N: usize> Method<F, O> for ProngCoordinates<F, R, N>
 where
-    F: Lapack,
+    F: Decompose,
     R: Rule<F, N>,
     O: Reparametrized<F> + ?Sized,
 {
@@ -333,7 +333,7 @@ where
     }
 }
 
-impl<F: Lapack, R: Rule<F, N>, const N: usize> State<F> for ProngCoordinates<F, R, N> {
+impl<F: Decompose, R: Rule<F, N>, const N: usize> State<F> for ProngCoordinates<F, R, N> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         for (index, whitening) in self.whitenings.iter_mut().enumerate() {
             let mut visitor = Prefixed {

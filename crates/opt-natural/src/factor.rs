@@ -1,10 +1,9 @@
 //! What PRONG keeps of one layer's input: statistics, and how to whiten by them.
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
-use opt_core::{Scalar, State, Visit, dot, gemm};
+use opt_core::{Scalar, State, Visit, dot};
+use opt_linalg::{Cholesky, Decompose, Eigh, Error, Moments, gemm};
 use rayon::prelude::*;
-
-use crate::{Cholesky, Eigh, Error, Lapack, Moments};
 
 /// (Σ + εI)⁻¹, from the inputs of a dense layer.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Factor<F> {
     next: Option<(Array2<F>, Array1<F>, Array1<F>)>,
 }
 
-impl<F: Lapack> Factor<F> {
+impl<F: Decompose> Factor<F> {
     /// Of a layer of `n` inputs; `diagonal` says whether it will have the correction.
     pub(crate) fn new(n: usize, diagonal: bool) -> Self {
         Self {

@@ -6,8 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use opt_core::{Error, Fisher, Layer, Layered, Scalar, all_finite};
 
 use crate::dense::Dense;
-use crate::symmetric::{gram, mirror};
-use crate::{Cholesky, Lapack};
+use opt_linalg::{Cholesky, Decompose, gram, mirror};
 
 /// Most parameters of one block of a Fisher matrix: of 800 MB in double precision, and of some ten
 /// seconds for its Cholesky factor.
@@ -64,14 +63,6 @@ pub enum FisherError {
 impl From<FisherError> for Error {
     fn from(error: FisherError) -> Self {
         Self::objective(error)
-    }
-}
-
-/// The linear algebra's refusal as a method's.
-pub(crate) fn refused(error: crate::Error) -> Error {
-    match error {
-        crate::Error::Core(error) => error,
-        error => Error::objective(error),
     }
 }
 
@@ -211,16 +202,16 @@ impl<F: Scalar> Sum<F> {
     }
 }
 
-impl<F: Lapack> Sum<F> {
+impl<F: Decompose> Sum<F> {
     /// d ← (F + damping·I)⁻¹g; as F is 0 between the blocks, block by block.
     pub(crate) fn solve(&self, g: &[F], damping: f64, d: &mut [F]) -> Result<(), Error> {
         for block in &self.blocks {
-            let factor = Cholesky::new(block.matrix.view(), damping).map_err(refused)?;
+            let factor = Cholesky::new(block.matrix.view(), damping)?;
             let mut b = vec![F::zero(); block.matrix.nrows()];
             for (x, at) in block.places.iter().flat_map(Place::ranges) {
                 b[at].copy_from_slice(&g[x]);
             }
-            factor.solve(&mut b).map_err(refused)?;
+            factor.solve(&mut b)?;
             for (x, at) in block.places.iter().flat_map(Place::ranges) {
                 d[x].copy_from_slice(&b[at]);
             }
@@ -317,7 +308,7 @@ impl<F: Scalar> Block<F> {
             }
             let rows = ArrayView2::from_shape((end - start, width), buffer);
             let rows = rows.map_err(Error::objective)?;
-            gram(scale, rows, F::one(), self.matrix.view_mut());
+            gram(scale, rows, F::one(), self.matrix.view_mut())?;
         }
         Ok(())
     }

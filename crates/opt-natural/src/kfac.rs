@@ -4,10 +4,9 @@ use opt_core::{
     State, Visit, all_finite, dot,
 };
 
+use crate::Decompose;
 use crate::FisherError;
-use crate::Lapack;
 use crate::dense::{Dense, is_finite};
-use crate::fisher::refused;
 use crate::kronecker::{Along, Factors, Quadratic, layers};
 
 /// Steps between two adaptations of the damping: T₁ of the paper.
@@ -136,7 +135,7 @@ struct Next<F> {
     x: Vec<F>,
 }
 
-impl<F: Lapack> KfacMethod<F> {
+impl<F: Decompose> KfacMethod<F> {
     /// # Errors
     /// [`Error::Hyper`].
     pub fn new(hyper: Kfac, params: &ParamMap) -> Result<Self, Error> {
@@ -220,7 +219,7 @@ impl<F: Lapack> KfacMethod<F> {
             moments, inverses, ..
         } = &mut self.next;
         for (next, (old, layer)) in moments.iter_mut().zip(self.moments.iter().zip(shown)) {
-            next.blend(old, layer, keep);
+            next.blend(old, layer, keep)?;
             if !next.is_finite() {
                 return Err(FisherError::NonFinite("a Kronecker factor").into());
             }
@@ -234,7 +233,7 @@ impl<F: Lapack> KfacMethod<F> {
             match Factors::invert_all(inverses, moments, gamma) {
                 Ok(()) => return Ok(scale),
                 Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
-                Err(error) => return Err(refused(error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -301,7 +300,7 @@ impl<F: Lapack> KfacMethod<F> {
     }
 }
 
-impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
+impl<F: Decompose, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
         self.params.check_len("x", x.len())?;
         let t = self.t.saturating_add(1);

@@ -1,12 +1,11 @@
 //! The Kronecker factors of one dense layer's block of the Fisher matrix.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
-use opt_core::{Error as CoreError, Layer, ParamMap, Scalar, dot, gemm};
+use opt_core::{Error as CoreError, Layer, ParamMap, Scalar, dot};
+use opt_linalg::{Cholesky, Decompose, Error, gemm, gram};
 use rayon::prelude::*;
 
 use crate::dense::Dense;
-use crate::symmetric::gram;
-use crate::{Cholesky, Error, Lapack};
 
 /// A over the layer's inputs and G over its deltas, of shapes (fan_in (+ 1 with a bias), …) and
 /// (fan_out, fan_out); or the inverses of both.
@@ -42,7 +41,7 @@ pub(crate) fn layers(params: &ParamMap) -> Vec<Dense> {
     dense.collect()
 }
 
-impl<F: Lapack> Factors<F> {
+impl<F: Decompose> Factors<F> {
     pub(crate) fn zeros(dense: &Dense) -> Self {
         let inputs = dense.fan_in + usize::from(dense.bias.is_some());
         Self {
@@ -52,13 +51,18 @@ impl<F: Lapack> Factors<F> {
     }
 
     /// self ← keep·old + (1 − keep)·(E[h̄h̄ᵀ], E[δδᵀ]), with h̄ = (h, 1) if there is a bias.
-    pub(crate) fn blend(&mut self, old: &Self, layer: &Layer<'_, F>, keep: f64) {
+    pub(crate) fn blend(
+        &mut self,
+        old: &Self,
+        layer: &Layer<'_, F>,
+        keep: f64,
+    ) -> Result<(), Error> {
         let (samples, fan_in) = layer.input.dim();
         let (n, new) = (samples as f64, F::of(1.0 - keep));
         self.a.assign(&old.a);
         self.g.assign(&old.g);
         let inputs = self.a.slice_mut(s![..fan_in, ..fan_in]);
-        gram(F::of((1.0 - keep) / n), layer.input, F::of(keep), inputs);
+        gram(F::of((1.0 - keep) / n), layer.input, F::of(keep), inputs)?;
         // One more column than inputs, if there is a bias.
         if self.a.ncols() > fan_in {
             let mut ones = self.a.row_mut(fan_in);
@@ -73,7 +77,7 @@ impl<F: Lapack> Factors<F> {
             layer.delta,
             F::of(keep),
             self.g.view_mut(),
-        );
+        )
     }
 
     /// Whether the diagonals are, which bound all other elements.

@@ -2,7 +2,7 @@ use opt_core::{
     Bound, Error, FieldVisitor, Fisher, Hyper, Method, ParamMap, Report, Scalar, State, Visit,
 };
 
-use crate::Lapack;
+use crate::Decompose;
 use crate::fisher::{Part, Sum};
 
 /// Whose labels a Fisher matrix is the expectation over.
@@ -86,7 +86,7 @@ pub struct NaturalGradientMethod<F> {
     direction: Vec<F>,
 }
 
-impl<F: Lapack> NaturalGradientMethod<F> {
+impl<F: Decompose> NaturalGradientMethod<F> {
     /// # Errors
     /// [`Error::Hyper`].
     pub fn new(hyper: NaturalGradient, params: &ParamMap) -> Result<Self, Error> {
@@ -102,7 +102,7 @@ impl<F: Lapack> NaturalGradientMethod<F> {
     }
 }
 
-impl<F: Lapack, O: Fisher<F> + ?Sized> Method<F, O> for NaturalGradientMethod<F> {
+impl<F: Decompose, O: Fisher<F> + ?Sized> Method<F, O> for NaturalGradientMethod<F> {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
         self.params.check_len("x", x.len())?;
         let t = self.t.saturating_add(1);

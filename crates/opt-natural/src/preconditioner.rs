@@ -3,13 +3,13 @@ use std::fmt;
 use ndarray::ArrayViewMut2;
 use opt_core::{
     Error, Fallback, FirstOrder, Layer, Layered, Method, ParamMap, Report, Rule, Scalar, State,
-    Visit, all_finite, each, gemm,
+    Visit, all_finite, each,
 };
+use opt_linalg::{Decompose, Eigh, gemm};
 use rayon::prelude::*;
 
 use crate::dense::is_finite;
 use crate::factor::{Factor, Prefixed, Settings, Whitens};
-use crate::{Eigh, Lapack};
 
 /// A layer with the positions of its W and b among the segments.
 type Placed<'a, F> = ((usize, Option<usize>), Layer<'a, F>);
@@ -37,7 +37,7 @@ pub struct Preconditioned<F, H> {
     along: Vec<F>,
 }
 
-impl<F: Lapack, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
+impl<F: Decompose, H: Rule<F, 1> + Whitens> Preconditioned<F, H> {
     /// For these parameters.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ fn check<F: Scalar>(
 
 impl<F, H, O> Method<F, O> for Preconditioned<F, H>
 where
-    F: Lapack,
+    F: Decompose,
     H: Rule<F, 1> + Whitens,
     O: Layered<F> + ?Sized,
 {
@@ -229,7 +229,7 @@ where
     }
 }
 
-impl<F: Lapack, H: Rule<F, 1> + Whitens> State<F> for Preconditioned<F, H> {
+impl<F: Decompose, H: Rule<F, 1> + Whitens> State<F> for Preconditioned<F, H> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         let names = self
             .inner

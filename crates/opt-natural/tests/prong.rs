@@ -42,7 +42,7 @@ fn whiten(eps: f64, period: f64, samples: usize) -> Whiten {
 }
 
 /// Trains with a reparametrization at every step, and compares the outputs around each.
-fn preserved<F: Scalar + opt_natural::Lapack>(tolerance: f64) {
+fn preserved<F: Scalar + opt_natural::Decompose>(tolerance: f64) {
     let (inputs, labels) = digits::<F>(200);
     let (mut mlp, mut x) = network(&inputs, &labels);
     let rule = Momentum {

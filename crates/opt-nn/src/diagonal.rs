@@ -1,7 +1,8 @@
 //! What is summed over samples element by element: the diagonal of the Gauss–Newton matrix by
 //! back-propagation, and squared gradients.
 
-use opt_core::{Scalar, each_parallel, gemm};
+use opt_core::{Scalar, each_parallel};
+use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{Batch, grow, keep, view, view_mut};

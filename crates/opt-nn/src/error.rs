@@ -37,6 +37,10 @@ pub enum Error {
     #[error(transparent)]
     Params(#[from] opt_core::Error),
 
+    /// A matrix product of shapes that do not match.
+    #[error(transparent)]
+    Product(#[from] opt_linalg::Error),
+
     /// The loss or gradient was asked for before there was a minibatch.
     #[error("no minibatch is loaded: call `load` first")]
     NotLoaded,

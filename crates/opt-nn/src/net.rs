@@ -1,7 +1,8 @@
 //! Forward and backward over buffers that belong to the caller.
 
 use ndarray::{Array2, ArrayView2};
-use opt_core::{LayerPlace, ParamMap, Scalar, dot, each, gemm};
+use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
+use opt_linalg::gemm;
 use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};

@@ -1,7 +1,8 @@
 //! Directional derivatives: what a move of the parameters along v does to the outputs, and to the
 //! gradient (the R-operator: Pearlmutter 1994; Schraudolph 2002 for Gauss–Newton).
 
-use opt_core::{Scalar, each, gemm};
+use opt_core::{Scalar, each};
+use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{Batch, grow, keep, view, view_mut};

@@ -1,7 +1,8 @@
 //! Whitening of a layer's input, forward and backward.
 
 use ndarray::{ArrayView1, ArrayView2};
-use opt_core::{Scalar, all_finite, each, gemm};
+use opt_core::{Scalar, all_finite, each};
+use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{grow, view, view_mut};

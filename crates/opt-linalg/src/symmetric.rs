@@ -4,6 +4,8 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use opt_core::Scalar;
 
+use crate::Error;
+
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core.
 const SPLIT: usize = 1 << 25;
 
@@ -11,16 +13,31 @@ const SPLIT: usize = 1 << 25;
 const WIDTH: usize = 192;
 
 /// Side of the square tiles of a transposition: two of them fit into the L1 cache.
-const TILE: usize = 32;
+pub(crate) const TILE: usize = 32;
 
-/// C ← α·XᵀX + β·C in the lower triangle and on the diagonal; above, some of it, or nothing.
-/// X is of shape (rows, n), C (n, n); other shapes are left alone. With β = 0, C is not read.
+/// C ← α·XᵀX + β·C in the lower triangle and on the diagonal, on all threads of the current rayon
+/// pool; above, some of it, or nothing. [`mirror`] makes C symmetric.
 ///
-/// The blocks depend on the shapes alone: the result is the same for any number of threads.
-pub(crate) fn gram<F: Scalar>(alpha: F, x: ArrayView2<'_, F>, beta: F, c: ArrayViewMut2<'_, F>) {
-    if c.dim() == (x.ncols(), x.ncols()) {
-        blocks(alpha, (x, x), beta, c, true);
+/// X is of shape (rows, n), C (n, n). With β = 0, C is not read. The blocks depend on the shapes
+/// alone: the result is the same for any number of threads.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes don't match; C is then untouched.
+pub fn gram<F: Scalar>(
+    alpha: F,
+    x: ArrayView2<'_, F>,
+    beta: F,
+    c: ArrayViewMut2<'_, F>,
+) -> Result<(), Error> {
+    if c.dim() != (x.ncols(), x.ncols()) {
+        return Err(Error::Shape {
+            a: x.t().dim(),
+            b: x.dim(),
+            c: c.dim(),
+        });
     }
+    blocks(alpha, (x, x), beta, c, true);
+    Ok(())
 }
 
 /// C ← α·AᵀB + β·C in quarters; without the upper right one if C is on the diagonal.
@@ -73,35 +90,14 @@ fn half(n: usize) -> usize {
     n.div_ceil(2).next_multiple_of(TILE).min(n)
 }
 
-/// Copies the lower triangle over the upper one.
-pub(crate) fn mirror<F: Scalar>(mut c: ArrayViewMut2<'_, F>) {
+/// Copies the lower triangle of a square matrix over the upper one.
+pub fn mirror<F: Scalar>(mut c: ArrayViewMut2<'_, F>) {
     let n = c.nrows().min(c.ncols());
     for top in (0..n).step_by(TILE) {
         for left in (top..n).step_by(TILE) {
             for i in top..(top + TILE).min(n) {
                 for j in left.max(i + 1)..(left + TILE).min(n) {
                     c[[i, j]] = c[[j, i]];
-                }
-            }
-        }
-    }
-}
-
-/// out[i, k] = scale[k]·a[k, i]: the transpose of diag(scale)·A.
-pub(crate) fn transpose_scaled<F: Scalar>(
-    a: ArrayView2<'_, F>,
-    scale: &[F],
-    mut out: ArrayViewMut2<'_, F>,
-) {
-    let (m, n) = (
-        a.nrows().min(out.ncols()).min(scale.len()),
-        a.ncols().min(out.nrows()),
-    );
-    for top in (0..n).step_by(TILE) {
-        for left in (0..m).step_by(TILE) {
-            for i in top..(top + TILE).min(n) {
-                for k in left..(left + TILE).min(m) {
-                    out[[i, k]] = scale[k] * a[[k, i]];
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use ndarray::{Array, Array1, Array2, ArrayView2, Dimension, ShapeBuilder, array, s};
 use opt_core::{Snapshot, State};
-use opt_natural::{Error, Moments};
+use opt_linalg::{Error, Moments};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;

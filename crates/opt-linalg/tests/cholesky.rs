@@ -1,9 +1,11 @@
 //! `Cholesky` against closed forms.
 
+#![cfg(feature = "lapack")]
+#![cfg(feature = "lapack")]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use ndarray::{Array, Array2, Dimension, ShapeBuilder, array, s};
-use opt_natural::{Cholesky, Error, Lapack};
+use opt_linalg::{Cholesky, Decompose, Error};
 
 /// Every element within this of the expected one.
 fn near<D: Dimension>(found: &Array<f64, D>, expected: &Array<f64, D>, tolerance: f64) -> bool {
@@ -11,7 +13,7 @@ fn near<D: Dimension>(found: &Array<f64, D>, expected: &Array<f64, D>, tolerance
     found.shape() == expected.shape() && found.iter().zip(expected).all(close)
 }
 
-fn second_difference<F: Lapack>(n: usize) -> Array2<F> {
+fn second_difference<F: Decompose>(n: usize) -> Array2<F> {
     Array2::from_shape_fn((n, n), |(i, j)| match i.abs_diff(j) {
         0 => F::of(2.0),
         1 => F::of(-1.0),
@@ -24,7 +26,7 @@ fn green(n: usize, i: usize, j: usize) -> f64 {
     ((i.min(j) + 1) * (n - i.max(j))) as f64 / (n + 1) as f64
 }
 
-fn second_differences<F: Lapack>(n: usize) {
+fn second_differences<F: Decompose>(n: usize) {
     let factor = Cholesky::<F>::new(second_difference(n).view(), 0.0).unwrap();
     let mut inverse = Array2::zeros((0, 0));
     factor.inverse(&mut inverse).unwrap();

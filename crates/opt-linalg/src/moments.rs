@@ -20,12 +20,12 @@ const CHUNK: usize = 1024;
 /// ```
 /// use ndarray::array;
 ///
-/// let mut moments = opt_natural::Moments::new(2);
+/// let mut moments = opt_linalg::Moments::new(2);
 /// moments.update(array![[1.0, 0.0], [3.0, 0.0]].view())?;
 /// moments.update(array![[1.0, 4.0], [3.0, 4.0]].view())?;
 /// assert_eq!(moments.mean(), array![2.0, 2.0]);
 /// assert_eq!(moments.covariance(), array![[1.0, 0.0], [0.0, 4.0]]);
-/// # Ok::<(), opt_natural::Error>(())
+/// # Ok::<(), opt_linalg::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Moments<F> {
@@ -122,7 +122,7 @@ impl<F: Scalar> Moments<F> {
                 what: "the covariance",
             });
         }
-        self.accumulate(&batch, &mean, &shift, p);
+        self.accumulate(&batch, &mean, &shift, p)?;
         let p = F::of(p);
         Zip::from(&mut self.mean)
             .and(&mean)
@@ -138,7 +138,7 @@ impl<F: Scalar> Moments<F> {
         mean: &Array1<F>,
         shift: &Array1<F>,
         p: f64,
-    ) {
+    ) -> Result<(), Error> {
         let (rows, width) = batch.dim();
         let needed = rows.min(CHUNK) + 1;
         if self.centred.nrows() < needed {
@@ -161,8 +161,9 @@ impl<F: Scalar> Moments<F> {
                 (F::one(), rows)
             };
             let centred = self.centred.slice(s![..last, ..]);
-            gram(alpha, centred, beta, self.lower.view_mut());
+            gram(alpha, centred, beta, self.lower.view_mut())?;
         }
+        Ok(())
     }
 }
 

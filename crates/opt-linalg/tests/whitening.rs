@@ -1,10 +1,12 @@
 //! `Whitening` against closed forms, and against what defines it.
 
+#![cfg(feature = "lapack")]
+#![cfg(feature = "lapack")]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use ndarray::{Array, Array1, Array2, Dimension, array, aview1};
 use opt_core::{Snapshot, State};
-use opt_natural::{Eigh, Error, Form, Moments, Whitening, WhiteningOptions};
+use opt_linalg::{Eigh, Error, Form, Moments, Whitening, WhiteningOptions};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;

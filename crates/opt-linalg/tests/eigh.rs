@@ -1,13 +1,15 @@
 //! `Eigh` against closed forms, reconstruction and orthogonality. The tolerances are the
 //! backward-error bounds that LAPACK's own tests use: a small multiple of n·ε·‖A‖.
 
+#![cfg(feature = "lapack")]
+#![cfg(feature = "lapack")]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use std::f64::consts::PI;
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder, array, s};
 use opt_core::Scalar;
-use opt_natural::{Eigh, Error, Lapack};
+use opt_linalg::{Decompose, Eigh, Error};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
@@ -40,7 +42,7 @@ fn second_difference(n: usize) -> Array2<f64> {
 }
 
 /// Ascending eigenvalues, orthonormal rows, and EᵀΛE = A; all sums in f64.
-fn check<F: Lapack>(eigh: &mut Eigh<F>, a: &Array2<f64>) -> Vec<f64> {
+fn check<F: Decompose>(eigh: &mut Eigh<F>, a: &Array2<f64>) -> Vec<f64> {
     let a = a.mapv(F::of);
     let n = a.nrows();
     let eigen = eigh.compute(a.view()).unwrap();

@@ -1,8 +1,8 @@
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Zip};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip};
 use opt_core::{Bound, Scalar, State, Visit};
 
 use crate::error::bounded;
-use crate::symmetric::{gram, mirror, transpose_scaled, zeros};
+use crate::symmetric::{TILE, gram, mirror, zeros};
 use crate::{Eigen, Error};
 
 /// Which of the whitening matrices, all equal up to a rotation: UᵀU = (Σ + εI)⁻¹.
@@ -48,7 +48,7 @@ impl Default for WhiteningOptions {
 ///
 /// ```
 /// use ndarray::array;
-/// use opt_natural::{Eigh, Moments, Whitening, WhiteningOptions};
+/// use opt_linalg::{Eigh, Moments, Whitening, WhiteningOptions};
 ///
 /// let mut moments = Moments::new(2);
 /// // Variance 2, and a feature that is constant.
@@ -60,7 +60,7 @@ impl Default for WhiteningOptions {
 /// // 1/√(0 + ε) and 1/√(2 + ε), up to the eigenvectors' signs.
 /// let expected = array![[0.0, 2.0], [2.0 / 3.0, 0.0]];
 /// assert!((whitening.u.mapv(f64::abs) - expected).iter().all(|v| v.abs() < 1e-15));
-/// # Ok::<(), opt_natural::Error>(())
+/// # Ok::<(), opt_linalg::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Whitening<F> {
@@ -121,7 +121,7 @@ impl<F: Scalar> Whitening<F> {
         }
         match options.form {
             Form::Pca => self.pca(eigen, &deviations),
-            Form::Zca => self.zca(eigen, &deviations),
+            Form::Zca => self.zca(eigen, &deviations)?,
         }
         self.c = mean.iter().copied().collect();
         Ok(())
@@ -138,15 +138,16 @@ impl<F: Scalar> Whitening<F> {
     }
 
     /// E diag(s) Eᵀ as the product of diag(√s)Eᵀ with itself: half the work, and symmetric.
-    fn zca(&mut self, eigen: &Eigen<'_, F>, deviations: &[f64]) {
+    fn zca(&mut self, eigen: &Eigen<'_, F>, deviations: &[f64]) -> Result<(), Error> {
         let roots = deviations.iter().map(|d| d.sqrt());
         let mut scaled = Array2::zeros(eigen.vectors.dim());
         scale_rows(eigen.vectors, roots.clone().map(|d| 1.0 / d), &mut scaled);
-        gram(F::one(), scaled.view(), F::zero(), self.u.view_mut());
+        gram(F::one(), scaled.view(), F::zero(), self.u.view_mut())?;
         mirror(self.u.view_mut());
         scale_rows(eigen.vectors, roots, &mut scaled);
-        gram(F::one(), scaled.view(), F::zero(), self.u_inv.view_mut());
+        gram(F::one(), scaled.view(), F::zero(), self.u_inv.view_mut())?;
         mirror(self.u_inv.view_mut());
+        Ok(())
     }
 }
 
@@ -205,5 +206,22 @@ fn scale_rows<F: Scalar>(
         Zip::from(&mut out)
             .and(a)
             .for_each(|out, &a| *out = scale * a);
+    }
+}
+
+/// out[i, k] = scale[k]·a[k, i]: the transpose of diag(scale)·A.
+fn transpose_scaled<F: Scalar>(a: ArrayView2<'_, F>, scale: &[F], mut out: ArrayViewMut2<'_, F>) {
+    let (m, n) = (
+        a.nrows().min(out.ncols()).min(scale.len()),
+        a.ncols().min(out.nrows()),
+    );
+    for top in (0..n).step_by(TILE) {
+        for left in (0..m).step_by(TILE) {
+            for i in top..(top + TILE).min(n) {
+                for k in left..(left + TILE).min(m) {
+                    out[[i, k]] = scale[k] * a[[k, i]];
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,17 @@ use opt_core::Scalar;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Matrices whose product does not exist or has another shape.
+    #[error("matrix product: {a:?} times {b:?} into {c:?}: shapes do not match")]
+    Shape {
+        /// (rows, columns) of the left factor.
+        a: (usize, usize),
+        /// Of the right one.
+        b: (usize, usize),
+        /// Of the result.
+        c: (usize, usize),
+    },
+
     /// A matrix that must be square is not.
     #[error("the matrix is of shape ({rows}, {columns}): it must be square")]
     NotSquare {
@@ -44,12 +55,9 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// LAPACK's eigensolver gave up.
-    #[error("?syevd did not converge (info = {info}): raise the damping, or keep the last factor")]
-    NotConverged {
-        /// LAPACK's code.
-        info: i32,
-    },
+    /// The eigensolver gave up.
+    #[error("the eigensolver did not converge: raise the damping, or keep the last factor")]
+    NotConverged,
 
     /// A matrix has no Cholesky factor.
     #[error("the leading minor of order {minor} is not positive: raise the damping")]
@@ -88,6 +96,15 @@ pub enum Error {
     Core(#[from] opt_core::Error),
 }
 
+impl From<Error> for opt_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(error) => error,
+            error => Self::objective(error),
+        }
+    }
+}
+
 impl Error {
     /// Of a row that has such an element.
     pub(crate) fn non_finite<'a, F: Scalar>(
@@ -116,5 +133,9 @@ pub(crate) fn bounded(
     if bound.contains(value) {
         return Ok(());
     }
-    Err(opt_core::Error::Hyper { name, value, bound })
+    Err(opt_core::Error::Hyper {
+        name: name.to_owned(),
+        value: value.into(),
+        kind: opt_core::Kind::Real(bound),
+    })
 }

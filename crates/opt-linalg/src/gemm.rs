@@ -1,7 +1,8 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use opt_core::Scalar;
 
-use crate::{Error, Scalar};
+use crate::Error;
 
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core. Both
 /// halves of a product pack the shared factor, so splitting further costs more than it balances.
@@ -26,9 +27,9 @@ const ALIGN: usize = 32;
 ///
 /// let (a, b) = (array![[1.0, 2.0], [3.0, 4.0]], array![[5.0, 6.0]]);
 /// let mut c = Array2::zeros((2, 1));
-/// opt_core::gemm(1.0, a.view(), b.t(), 0.0, c.view_mut())?;
+/// opt_linalg::gemm(1.0, a.view(), b.t(), 0.0, c.view_mut())?;
 /// assert_eq!(c, array![[17.0], [39.0]]);
-/// # Ok::<(), opt_core::Error>(())
+/// # Ok::<(), opt_linalg::Error>(())
 /// ```
 ///
 /// # Errors
