@@ -72,6 +72,9 @@ pub enum Fallback {
     /// A factor had no inverse.
     #[error("a factor had no inverse: the damping was raised")]
     DampingRaised,
+    /// The step is not 0, but too short to move x in its type.
+    #[error("the step vanishes beside x in this type: bring the inputs near 1")]
+    Vanishes,
     /// The step was vetoed.
     #[error("the loss after the step is not finite: it was not made")]
     NotMade,

@@ -1,5 +1,6 @@
 //! Natural gradient, K-FAC, PRONG.
 
+mod blocks;
 mod coordinates;
 mod dense;
 mod factor;
@@ -13,11 +14,13 @@ mod zoo;
 
 pub use coordinates::{ProngCoordinates, Whiten};
 pub use fisher::{FisherError, MAX_BLOCK, empirical_fisher, fisher, sampled_fisher};
-pub use kfac::{Kfac, KfacMethod, StepSize};
-pub use natural_gradient::{Blocks, Curvature, NaturalGradient, NaturalGradientMethod};
+pub use kfac::{Kfac, KfacDirection, KfacMethod, StepSize};
+pub use natural_gradient::{
+    Blocks, Curvature, Descent, NaturalDirection, NaturalGradient, NaturalMethod,
+};
 pub use opt_linalg::{
     Cholesky, Decompose, Eigen, Eigh, Error, Form, Moments, Whitening, WhiteningOptions,
 };
-pub use preconditioner::Preconditioned;
-pub use prong::{Prong, ProngPlus};
+pub use preconditioner::ProngDirection;
+pub use prong::{HeavyBall, Prong, ProngMethod, ProngPlus};
 pub use zoo::zoo;

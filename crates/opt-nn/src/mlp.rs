@@ -1,7 +1,7 @@
 use std::fmt;
 
 use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
-use opt_core::{Layer, LayerPlace, Layered, Objective, ParamMap, Scalar, dot};
+use opt_core::{Layer, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar, dot};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
@@ -313,6 +313,15 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
             self.trained.norms.slopes(&self.net, index, g);
         }
         Ok(loss)
+    }
+
+    fn observe(
+        &mut self,
+        x: &[F],
+        samples: usize,
+        visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<usize, opt_core::Error> {
+        self.observe_inputs(x, samples, visit)
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {

@@ -10,7 +10,7 @@ use crate::whiten::Whitening;
 use crate::{Error, Mlp};
 
 impl<F: Scalar> Mlp<F> {
-    /// Sets the samples that [`observe`](Reparametrized::observe) runs through the network, of
+    /// Sets the samples that [`observe`](opt_core::Layered::observe) runs through the network, of
     /// shape (samples, inputs); shared, not copied. It begins with the first row.
     ///
     /// # Errors
@@ -38,30 +38,22 @@ impl<F: Scalar> Mlp<F> {
     }
 }
 
-impl<F: Scalar> Reparametrized<F> for Mlp<F> {
+impl<F: Scalar> Mlp<F> {
+    /// What [`Layered::observe`](opt_core::Layered::observe) does.
+    ///
     /// Every call goes on where the last successful one ended, and from the last row of the
     /// statistics set to the first. More samples than there are rows count as one pass over all
     /// of them: to see a row twice tells nothing.
-    ///
-    /// # Errors
-    /// [`Error::NoStatistics`] inside an [`opt_core::Error::Objective`],
-    /// [`opt_core::Error::Argument`] for no samples, [`opt_core::Error::Length`], or what `visit`
-    /// returns.
-    fn observe(
+    pub(crate) fn observe_inputs(
         &mut self,
         x: &[F],
         samples: usize,
         visit: &mut ObserveInputs<'_, F>,
-    ) -> Result<(), CoreError> {
+    ) -> Result<usize, CoreError> {
         self.net.params.check_len("x", x.len())?;
-        let none = || CoreError::objective(Error::NoStatistics);
-        let set = self.statistics.clone().ok_or_else(none)?;
-        if samples == 0 {
-            return Err(CoreError::Argument {
-                name: "samples",
-                value: 0.0,
-            });
-        }
+        let Some(set) = self.statistics.clone() else {
+            return Ok(0);
+        };
         let (rows, layers) = (set.nrows(), self.net.spec.layers.len());
         let mut left = samples.min(rows);
         // A restored cursor may be that of a larger set.
@@ -80,9 +72,11 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
             (left, at) = (left - count, (at + count) % rows);
         }
         self.cursor = at as u64;
-        Ok(())
+        Ok(samples.min(rows))
     }
+}
 
+impl<F: Scalar> Reparametrized<F> for Mlp<F> {
     /// # Errors
     /// [`opt_core::Error::Length`], [`opt_core::Error::SegmentTooLarge`], or
     /// [`Error::NonFiniteWhitening`] inside an [`opt_core::Error::Objective`].
