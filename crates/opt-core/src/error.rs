@@ -1,4 +1,4 @@
-use crate::tune::{Bound, Kind, Value};
+use crate::tune::value::{Bound, Kind, Value};
 
 /// Everything that can be refused. A call that returns an error has changed nothing: neither the
 /// parameters nor the method's state.

@@ -25,6 +25,7 @@ mod direction;
 mod error;
 #[cfg(feature = "safetensors")]
 mod file;
+mod kernel;
 mod method;
 mod objective;
 mod params;
@@ -41,6 +42,7 @@ pub use check::{GradientCheck, check_gradient};
 pub use clip::{clip_global_norm, clip_value};
 pub use direction::{Direction, Gradient, Staged};
 pub use error::Error;
+pub use kernel::{all_finite, dot, each, greatest, norm};
 pub use method::{Fallback, Method, Parameters, Report};
 pub use objective::{
     Call, Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerKind, LayerPlace,
@@ -60,5 +62,5 @@ pub use tune::{
 };
 pub use update::{
     AnyRule, ArrayPart, Elementwise, FirstOrder, Groups, GroupsBuilder, Part, Rule, Slot, Step,
-    Takes, Typed, Update, all_finite, dot, each, each_parallel, greatest, norm,
+    Takes, Typed, Update, each_parallel,
 };

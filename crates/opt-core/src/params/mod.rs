@@ -4,9 +4,9 @@ use std::ops::Range;
 mod view;
 
 use crate::error::Error;
+use crate::kernel::all_finite;
 use crate::scalar::Scalar;
 use crate::state::Visit;
-use crate::update::all_finite;
 
 /// One named tensor inside the flat parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Hyper-parameters of a method that is at work: what schedules and configurations reach.
 
 mod hyper;
+pub(crate) mod value;
 
 use std::ops::Deref;
 
-pub use hyper::{Bound, Choice, Field, FieldVisitor, Hyper, Kind, Value, list};
+pub use hyper::{Choice, Field, FieldVisitor, Hyper, list};
+pub use value::{Bound, Kind, Value};
 
 use crate::error::Error;
 use crate::scalar::Scalar;

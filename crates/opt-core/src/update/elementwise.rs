@@ -5,7 +5,7 @@ use super::any_rule::{AnyRule, Typed};
 use super::clock::{Clock, Clocks};
 use super::range::{fits, refusal};
 use super::rule::{Rule, Takes};
-use super::run::{Run, Source, by_run};
+use super::run::{Group, Run, Source, by_run};
 use super::{ArrayPart, Part, Update};
 use crate::error::Error;
 use crate::params::{ParamMap, Segment};
@@ -30,13 +30,6 @@ pub struct Elementwise<F, K: ?Sized> {
 
 /// A rule over everything, or one for each segment.
 pub type FirstOrder<F, R, const N: usize> = Elementwise<F, Typed<R, N>>;
-
-/// Segments that follow one rule.
-pub(super) struct Group<K: ?Sized> {
-    /// Stands before the names of its fields; empty if there is only one group.
-    pub(super) name: String,
-    pub(super) rule: Box<K>,
-}
 
 impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// One rule for all parameters.

@@ -1,8 +1,8 @@
 //! Whether a rule can take a direction.
 
-use super::kernel::greatest;
 use super::rule::Takes;
 use crate::error::Error;
+use crate::kernel::greatest;
 use crate::scalar::Scalar;
 
 /// Whether a rule can take the direction. One pass, unless small magnitudes are excluded.

@@ -5,10 +5,16 @@ use std::ops::Range;
 use super::Part;
 use super::any_rule::AnyRule;
 use super::clock::Clocks;
-use super::elementwise::Group;
 use super::shard::{Steps, both};
 use crate::params::Segment;
 use crate::scalar::Scalar;
+
+/// Segments that follow one rule.
+pub(super) struct Group<K: ?Sized> {
+    /// Stands before the names of its fields; empty if there is only one group.
+    pub(super) name: String,
+    pub(super) rule: Box<K>,
+}
 
 /// Consecutive segments of one group.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Hyper-parameters of groups, by name.
 
 use super::any_rule::AnyRule;
-use super::elementwise::{Elementwise, Group};
+use super::elementwise::Elementwise;
+use super::run::Group;
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::tune::{Bound, Change, Field, Kind, Tune, bare, unknown};
