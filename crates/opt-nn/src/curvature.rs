@@ -6,75 +6,11 @@ use opt_core::{
 };
 
 use crate::batch::{Batch, check};
-use crate::mlp::pooled;
-use crate::net::{Net, Pass};
-use crate::tangent::{Matrix, Tangent};
-use crate::{Error, Mlp, Spec, Target};
-
-/// The workspace of curvature, and the samples that it is taken on.
-#[derive(Clone)]
-pub(crate) struct Curvature<F> {
-    /// Its own minibatch, if one has been loaded.
-    batch: Option<Batch<F>>,
-    /// Of the network at `at`.
-    pass: Pass<F>,
-    at: Vec<F>,
-    /// How much of `pass` belongs to `at` and to the minibatch.
-    depth: Depth,
-    tangent: Tangent<F>,
-    work: [Vec<F>; 2],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
-    Nothing,
-    Forward,
-    Backward,
-}
-
-impl<F: Scalar> Curvature<F> {
-    pub(crate) fn new(spec: &Spec) -> Self {
-        Self {
-            batch: None,
-            pass: Pass::new(spec),
-            at: Vec::new(),
-            depth: Depth::Nothing,
-            tangent: Tangent::new(spec.layers.len()),
-            work: [Vec::new(), Vec::new()],
-        }
-    }
-
-    /// Forgets what was computed on the minibatch before.
-    pub(crate) fn invalidate(&mut self) {
-        self.depth = Depth::Nothing;
-    }
-
-    /// Runs the network forward, or forward and backward, unless that has been done at this `x`.
-    fn linearize(
-        &mut self,
-        net: &Net<F>,
-        x: &[F],
-        batch: &Batch<F>,
-        depth: Depth,
-    ) -> Result<(), Error> {
-        if self.depth >= depth && self.at == x {
-            return Ok(());
-        }
-        self.depth = Depth::Nothing;
-        let pass = &mut self.pass;
-        match depth {
-            Depth::Backward => {
-                net.objective(x, batch, pass)?;
-                net.backward(x, batch, pass, None)?;
-            }
-            _ => net.forward(x, batch, pass, net.spec.layers.len())?,
-        }
-        self.at.clear();
-        self.at.extend_from_slice(x);
-        self.depth = depth;
-        Ok(())
-    }
-}
+use crate::linearize::{Curvature, Depth};
+use crate::net::Net;
+use crate::pool::pooled;
+use crate::tangent::Matrix;
+use crate::{Error, Mlp, Target};
 
 impl<F: Scalar> Mlp<F> {
     /// Copies a minibatch for curvature alone: all second derivatives are then taken on it, while

@@ -26,7 +26,6 @@ impl<F: Scalar> SampledFisher<F> for Mlp<F> {
             loss.sample(z, scale, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
         })
     }
-
 }
 
 impl<F: Scalar> Fisher<F> for Mlp<F> {

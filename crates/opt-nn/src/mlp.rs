@@ -1,20 +1,15 @@
 use std::fmt;
 
-use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
+use ndarray::{ArcArray2, Array2, ArrayView2};
 use opt_core::{Layer, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar, dot};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
-use crate::curvature::Curvature;
+use crate::linearize::Curvature;
 use crate::loss::misclassified;
 use crate::net::{Net, Pass};
+use crate::pool::{CHUNK, pooled, take};
 use crate::{Error, Spec, Target};
-
-/// Rows that inference takes at a time: enough for full speed, and a bound on memory.
-pub(crate) const CHUNK: usize = 1000;
-
-/// Multiplications of a forward pass that are not worth a second thread.
-const SMALL: usize = 1 << 24;
 
 /// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
 ///
@@ -239,25 +234,6 @@ impl<F: Scalar> Mlp<F> {
     }
 }
 
-/// Runs `f` inside the thread pool if the network is so large that its products will be split:
-/// otherwise each of them, and every pass, would wake the pool from outside, at tens of
-/// microseconds.
-pub(crate) fn pooled<F: Scalar, R: Send>(
-    net: &Net<F>,
-    rows: usize,
-    f: impl FnOnce() -> R + Send,
-) -> R {
-    if rows.saturating_mul(net.params.len()) <= SMALL {
-        return f();
-    }
-    rayon::join(f, || ()).0
-}
-
-pub(crate) fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
-    let (_, from) = a.split_at(Axis(0), start);
-    from.split_at(Axis(0), end - start).0
-}
-
 impl<F: Scalar> Objective<F> for Mlp<F> {
     fn params(&self) -> &ParamMap {
         &self.net.params
@@ -285,7 +261,8 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     /// what they come to is finite.
     fn accept(&mut self) {
         if self.fresh && !self.followed {
-            self.trained.norms.follow(&mut self.net);
+            let Net { spec, running, .. } = &mut self.net;
+            self.trained.norms.follow(spec, running);
             self.followed = true;
         }
     }
@@ -310,7 +287,7 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
         for index in 0..self.net.spec.layers.len() {
             (self.net.penalize(index, x, g)).map_err(opt_core::Error::objective)?;
-            self.trained.norms.slopes(&self.net, index, g);
+            self.net.normalized(index, &self.trained.norms, g);
         }
         Ok(loss)
     }

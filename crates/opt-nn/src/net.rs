@@ -6,10 +6,11 @@ use opt_linalg::gemm;
 use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::error::Error;
 use crate::norm::Norms;
 use crate::rows::each_row;
+use crate::spec::Spec;
 use crate::whiten::Whitening;
-use crate::{Error, Spec};
 
 /// The network without data.
 #[derive(Clone)]
@@ -118,6 +119,24 @@ impl<F: Scalar> Net<F> {
         self.part(self.places[index].bias, x)
     }
 
+    fn gamma<'a>(&self, index: usize, x: &'a [F]) -> Option<&'a [F]> {
+        Some(self.part(self.places[index].gamma?, x))
+    }
+
+    /// Writes the gradient of γ and β of a layer that is normalized.
+    pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
+        let (places, segments) = (self.places[index], self.params.segments());
+        let Some(gamma) = places.gamma else {
+            return;
+        };
+        for (segment, slopes) in [gamma, places.bias].into_iter().zip(norms.slopes(index)) {
+            let range = segments[segment].range.clone();
+            if slopes.len() == range.len() {
+                g[range].copy_from_slice(slopes);
+            }
+        }
+    }
+
     /// What goes into layer `index`, before whitening, of shape (batch, fan_in).
     pub(crate) fn input<'a>(
         &self,
@@ -161,7 +180,10 @@ impl<F: Scalar> Net<F> {
             }
             let (weight, a) = (self.matrix(index, x)?, view_mut(out, rows, units)?);
             gemm(F::one(), input, weight.t(), F::zero(), a)?;
-            norms.forward(self, index, x, batch, &mut out[..rows * units])?;
+            if let (Some(norm), Some(gamma)) = (&layer.norm, self.gamma(index, x)) {
+                let (running, a) = (self.running[index].as_ref(), &mut out[..rows * units]);
+                norms.forward(index, norm, running, gamma, batch, a)?;
+            }
             let bias = self.bias(index, x);
             each_row(&mut out[..rows * units], units, |row, out| {
                 layer
@@ -243,7 +265,9 @@ impl<F: Scalar> Net<F> {
                 let mask = batch.mask(index, row, units);
                 layer.activation.backward(delta, out, mask, kept);
             });
-            pass.norms.backward(self, index, x, delta)?;
+            if let Some(gamma) = self.gamma(index, x) {
+                pass.norms.backward(index, gamma, delta)?;
+            }
             if let Some(g) = g.as_deref_mut() {
                 self.gradient(index, x, batch, pass, g)?;
             }
@@ -277,7 +301,7 @@ impl<F: Scalar> Net<F> {
         gemm(F::one(), delta.t(), input, F::zero(), output)?;
         self.penalize(index, x, g)?;
         if places.gamma.is_some() {
-            pass.norms.slopes(self, index, g);
+            self.normalized(index, &pass.norms, g);
             return Ok(());
         }
         let bias = &mut g[segments[places.bias].range.clone()];
@@ -303,7 +327,8 @@ impl<F: Scalar> Net<F> {
             let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
             let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
-            if let (Some(w), Some(whitening)) = (self.canonical(index, x)?, &self.whitening[index]) {
+            if let (Some(w), Some(whitening)) = (self.canonical(index, x)?, &self.whitening[index])
+            {
                 let g = view_mut(&mut g[range], w.nrows(), fan_in)?;
                 return Ok(gemm(l2, w.view(), whitening.matrix()?.t(), F::one(), g)?);
             }

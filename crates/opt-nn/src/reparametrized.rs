@@ -5,7 +5,7 @@ use opt_core::{Error as CoreError, ObserveInputs, Reparametrized, Scalar, State,
 use opt_norm::Running;
 
 use crate::batch::{check_width, view};
-use crate::mlp::{CHUNK, take};
+use crate::pool::{CHUNK, take};
 use crate::whiten::Whitening;
 use crate::{Error, Mlp};
 
