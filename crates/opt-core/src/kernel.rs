@@ -100,6 +100,14 @@ pub fn greatest<F: Scalar>(a: &[F]) -> F {
     F::from_magnitude(lo.magnitude().max(hi.magnitude()))
 }
 
+/// The first element that is NaN or infinite: its index and value.
+pub fn first_non_finite<'a, F: Scalar>(
+    values: impl IntoIterator<Item = &'a F>,
+) -> Option<(usize, f64)> {
+    let mut values = values.into_iter().enumerate();
+    values.find_map(|(index, v)| (!v.is_finite()).then(|| (index, v.f64())))
+}
+
 /// Whether no element is NaN or infinite.
 pub fn all_finite<F: Scalar>(a: &[F]) -> bool {
     greatest(a).is_finite()

@@ -42,7 +42,7 @@ pub use check::{GradientCheck, check_gradient};
 pub use clip::{clip_global_norm, clip_value};
 pub use direction::{Direction, Gradient, Staged};
 pub use error::Error;
-pub use kernel::{all_finite, dot, each, greatest, norm};
+pub use kernel::{all_finite, dot, each, first_non_finite, greatest, norm};
 pub use method::{Fallback, Method, Parameters, Report};
 pub use objective::{
     Call, Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerKind, LayerPlace,

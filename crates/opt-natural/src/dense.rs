@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
-use opt_core::{Error, Layer, LayerKind, LayerPlace, Layered, ParamMap, Scalar, greatest};
+use opt_core::{
+    Error, Layer, LayerKind, LayerPlace, Layered, ParamMap, Scalar, first_non_finite, greatest,
+};
 
 use crate::FisherError;
 
@@ -139,8 +141,7 @@ impl Dense {
         if most.is_finite() {
             return Ok(most);
         }
-        let found = values.iter().enumerate().find(|(_, v)| !v.is_finite());
-        let (index, value) = found.map_or((0, f64::NAN), |(i, v)| (i, v.f64()));
+        let (index, value) = first_non_finite(values.iter()).unwrap_or_default();
         Err(Error::NonFiniteGradient {
             segment: self.name.clone(),
             index,

@@ -4,7 +4,7 @@ use std::ops::Range;
 mod view;
 
 use crate::error::Error;
-use crate::kernel::all_finite;
+use crate::kernel::{all_finite, first_non_finite};
 use crate::scalar::Scalar;
 use crate::state::Visit;
 
@@ -138,14 +138,14 @@ impl ParamMap {
         if all_finite(g) {
             return Ok(());
         }
-        let at = g.iter().position(|v| !v.is_finite()).unwrap_or_default();
+        let (at, value) = first_non_finite(g).unwrap_or_default();
         let (segment, index) = self
             .locate(at)
             .map_or_else(Default::default, |(s, index)| (s.name.clone(), index));
         Err(Error::NonFiniteGradient {
             segment,
             index,
-            value: g[at].f64(),
+            value,
         })
     }
 

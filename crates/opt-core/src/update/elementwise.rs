@@ -8,6 +8,7 @@ use super::rule::{Rule, Takes};
 use super::run::{Group, Run, Source, by_run};
 use super::{ArrayPart, Part, Update};
 use crate::error::Error;
+use crate::kernel::first_non_finite;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::state::{State, Visit};
@@ -239,12 +240,12 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
                 let of_state = slots.iter().map(|s| (s.name, self.slot(s.name, index)));
                 for (what, values) in [("x", Some(x))].into_iter().chain(of_state) {
                     let values = values.unwrap_or_default();
-                    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                    if let Some((at, value)) = first_non_finite(values) {
                         return Error::Diverged {
                             segment: self.params.segments()[index].name.clone(),
                             what,
                             index: at,
-                            value: values[at].f64(),
+                            value,
                             dtype: F::DTYPE,
                         };
                     }
