@@ -67,11 +67,18 @@ pub trait PerSample<F: Scalar>: Objective<F> {
     fn samples(&self) -> usize;
 
     /// As [`Objective::grad`]; also writes the mean over the samples n of (∂lossₙ/∂x)², element by
-    /// element, over `square`. A penalty counts as a part of every sample's loss.
+    /// element, over `square`. A penalty, which depends on no sample, is in the loss and in `g`, but
+    /// not in `square`.
     ///
     /// # Errors
     /// As [`Objective::grad`].
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error>;
+
+    /// Writes d of the penalty ½Σdᵢxᵢ² that is a part of the loss over `d`: l2 where a weight is
+    /// penalized, else 0, which it is everywhere by default.
+    fn penalty(&self, d: &mut [F]) {
+        d.fill(F::zero());
+    }
 }
 
 /// An objective made of dense layers a = W·h + b that shows what its last gradient was made of.
@@ -269,6 +276,10 @@ impl<F: Scalar, O: PerSample<F>> PerSample<F> for Counted<O> {
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
         self.gradients += 1;
         self.inner.grad_moments(x, g, square)
+    }
+
+    fn penalty(&self, d: &mut [F]) {
+        self.inner.penalty(d);
     }
 }
 

@@ -26,6 +26,28 @@ pub struct Bbprop;
 #[derive(Clone, Copy, Debug)]
 pub struct FiniteDifferences;
 
+/// Where the curvature of [`Vsgd`](crate::Vsgd) comes from: [`Bbprop`] or [`FiniteDifferences`].
+pub trait Curvature: sealed::Kind {
+    /// Whether its noise is averaged too, as v̄ₕ.
+    const NOISY: bool;
+}
+
+mod sealed {
+    /// Not to be named outside: that seals `Curvature`.
+    #[allow(unnameable_types)]
+    pub trait Kind {}
+    impl Kind for super::Bbprop {}
+    impl Kind for super::FiniteDifferences {}
+}
+
+impl Curvature for Bbprop {
+    const NOISY: bool = false;
+}
+
+impl Curvature for FiniteDifferences {
+    const NOISY: bool = true;
+}
+
 impl Bbprop {
     pub(crate) fn measure<F: Scalar, O: HessianDiag<F> + ?Sized>(
         objective: &mut O,

@@ -7,6 +7,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::Error;
+use crate::vectors::propose;
 
 /// Draws in the first step. (Hv)ⱼ is about normal, so that a single one is below ‖Hⱼ‖/1,000 for one
 /// parameter in a thousand, whose steps would be a thousand times too long; the mean square of ten
@@ -47,7 +48,7 @@ pub enum Probe {
 /// learning rate then diverges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Esgd {
-    /// α.
+    /// α. With 0, `x` stays, and D moves on.
     pub lr: f64,
     /// λ, in units of H.
     pub damping: f64,
@@ -73,7 +74,7 @@ impl Default for Esgd {
 
 impl Hyper for Esgd {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
+        visit("lr", &mut self.lr, Bound::NonNegative);
         visit("damping", &mut self.damping, Bound::Positive);
         visit("period", &mut self.period, Bound::Count);
     }
@@ -92,18 +93,20 @@ pub struct EsgdMethod<F> {
     gradient: Vec<F>,
     probe: Vec<F>,
     product: Vec<F>,
-    /// What this step adds to D.
-    fresh: Vec<F>,
+    /// D after this step.
+    next: Vec<F>,
 }
 
-impl<F: Scalar> EsgdMethod<F> {
+impl Esgd {
+    /// The method for these parameters.
+    ///
     /// # Errors
     /// [`CoreError::Hyper`].
-    pub fn new(hyper: Esgd, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<EsgdMethod<F>, CoreError> {
+        self.check()?;
         let zeros = || vec![F::zero(); params.len()];
-        Ok(Self {
-            hyper,
+        Ok(EsgdMethod {
+            hyper: self,
             params: params.clone(),
             squares: zeros(),
             draws: 0,
@@ -111,28 +114,28 @@ impl<F: Scalar> EsgdMethod<F> {
             gradient: zeros(),
             probe: zeros(),
             product: zeros(),
-            fresh: zeros(),
+            next: zeros(),
         })
     }
+}
 
-    /// Adds the squares of `draws` products to D.
+impl<F: Scalar> EsgdMethod<F> {
+    /// Writes D with the squares of `draws` more products over `next`.
     fn estimate<O>(&mut self, objective: &mut O, x: &[F], draws: u64) -> Result<(), CoreError>
     where
         O: HessianProduct<F> + ?Sized,
     {
-        self.fresh.fill(F::zero());
+        self.next.copy_from_slice(&self.squares);
         for draw in 0..draws {
             self.draw(self.draws.saturating_add(draw));
             objective.hessian_product(x, &self.probe, &mut self.product)?;
-            let (fresh, product) = (&mut self.fresh, &self.product);
-            each_parallel(fresh, product, [], |sum, h, []| (sum + h * h, []));
+            each_parallel(&mut self.next, &self.product, [], |d, h, []| {
+                (d + h * h, [])
+            });
         }
-        if !all_finite(&self.fresh) {
+        if !all_finite(&self.next) {
             return Err(Error::NonFinite("the squared Hessian–vector product").into());
         }
-        let squares = &mut self.squares;
-        each_parallel(squares, &self.fresh, [], |d, fresh, []| (d + fresh, []));
-        self.draws = self.draws.saturating_add(draws);
         Ok(())
     }
 
@@ -164,18 +167,24 @@ impl<F: Scalar, O: HessianProduct<F> + ?Sized> Method<F, O> for EsgdMethod<F> {
         self.params.check_len("x", x.len())?;
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
         self.params.check_gradient(&self.gradient)?;
-        if self.draws == 0 {
-            self.estimate(objective, x, FIRST)?;
-        } else if self.t.is_multiple_of(self.hyper.period as u64) {
-            self.estimate(objective, x, 1)?;
-        }
-        self.t = self.t.saturating_add(1);
-        let (lr, lambda) = (F::of(self.hyper.lr), F::of(self.hyper.damping));
-        let mean = F::of((self.draws as f64).recip());
-        let squares = &mut self.squares[..];
-        each_parallel(x, &self.gradient, [squares], move |x, g, [d]| {
-            (x - lr * g / ((d * mean).sqrt() + lambda), [d])
+        let fresh = match self.draws {
+            0 => FIRST,
+            _ if self.t.is_multiple_of(self.hyper.period as u64) => 1,
+            _ => 0,
+        };
+        self.estimate(objective, x, fresh)?;
+        let draws = self.draws.saturating_add(fresh);
+        let (mean, lambda) = (F::of((draws as f64).recip()), F::of(self.hyper.damping));
+        each_parallel(&mut self.gradient, &self.next, [], move |g, d, []| {
+            (g / ((d * mean).sqrt() + lambda), [])
         });
+        propose(&self.params, x, &mut self.gradient, self.hyper.lr)?;
+        // Nothing can fail from here on.
+        x.copy_from_slice(&self.gradient);
+        std::mem::swap(&mut self.squares, &mut self.next);
+        self.draws = draws;
+        self.t = self.t.saturating_add(1);
+        objective.accept();
         Ok(report)
     }
 

@@ -1,9 +1,10 @@
 use opt_core::{
     Bound, Error as CoreError, FieldVisitor, HessianDiag, Hyper, Method, ParamMap, Report, Scalar,
-    State, Visit, all_finite, each_parallel,
+    State, Visit, each_parallel,
 };
 
-use crate::Error;
+use crate::Bbprop;
+use crate::vectors::propose;
 
 /// Newton's method with the diagonal of the Hessian, also known as stochastic diagonal
 /// Levenberg–Marquardt (LeCun, Bottou, Orr & Müller, Efficient BackProp, 1998).
@@ -11,7 +12,7 @@ use crate::Error;
 /// ```text
 /// w = (1 − ρ)/(1 − ρᵗ)
 /// h̄ ← h̄ + w(|h| − h̄)
-/// θ ← θ − αg/(h̄ + μ)
+/// θ ← θ − α·g/(h̄ + μ)
 /// ```
 ///
 /// h is the diagonal that the objective gives, so h̄ = Σρᵗ⁻ᵏ|hₖ| / Σρᵗ⁻ᵏ: the usual average with
@@ -25,7 +26,7 @@ use crate::Error;
 /// gives the diagonal of a small problem that only has products.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewtonDiagonal {
-    /// α.
+    /// α. With 0, `x` stays, and h̄ moves on.
     pub lr: f64,
     /// μ, in units of h: keeps steps finite where the loss is flat.
     pub damping: f64,
@@ -45,7 +46,7 @@ impl Default for NewtonDiagonal {
 
 impl Hyper for NewtonDiagonal {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
+        visit("lr", &mut self.lr, Bound::NonNegative);
         visit("damping", &mut self.damping, Bound::NonNegative);
         visit("decay", &mut self.decay, Bound::Unit);
     }
@@ -62,19 +63,45 @@ pub struct NewtonDiagonalMethod<F> {
     diagonal: Vec<F>,
 }
 
-impl<F: Scalar> NewtonDiagonalMethod<F> {
+impl NewtonDiagonal {
+    /// The method for these parameters.
+    ///
     /// # Errors
     /// [`CoreError::Hyper`].
-    pub fn new(hyper: NewtonDiagonal, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
-        Ok(Self {
-            hyper,
+    pub fn method<F: Scalar>(
+        self,
+        params: &ParamMap,
+    ) -> Result<NewtonDiagonalMethod<F>, CoreError> {
+        self.check()?;
+        let zeros = vec![F::zero(); params.len()];
+        Ok(NewtonDiagonalMethod {
+            hyper: self,
             params: params.clone(),
-            average: vec![F::zero(); params.len()],
+            average: zeros.clone(),
             t: 0,
-            gradient: vec![F::zero(); params.len()],
-            diagonal: vec![F::zero(); params.len()],
+            gradient: zeros.clone(),
+            diagonal: zeros,
         })
+    }
+}
+
+impl<F: Scalar> NewtonDiagonalMethod<F> {
+    /// Turns the gradient into the direction, and the diagonal into the next average.
+    fn precondition(&mut self, t: u64) {
+        let NewtonDiagonal { damping, decay, .. } = self.hyper;
+        let w = F::of((1.0 - decay) / (1.0 - decay.powf(t as f64)));
+        let (mu, zero) = (F::of(damping), F::zero());
+        let Self {
+            average,
+            gradient,
+            diagonal,
+            ..
+        } = self;
+        each_parallel(gradient, average, [diagonal], move |g, average, [h]| {
+            let average = average + w * (h.abs() - average);
+            let scale = average + mu;
+            (if scale > zero { g / scale } else { zero }, [average])
+        });
     }
 }
 
@@ -83,21 +110,15 @@ impl<F: Scalar, O: HessianDiag<F> + ?Sized> Method<F, O> for NewtonDiagonalMetho
         self.params.check_len("x", x.len())?;
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
         self.params.check_gradient(&self.gradient)?;
-        objective.hessian_diag(x, &mut self.diagonal)?;
-        if !all_finite(&self.diagonal) {
-            return Err(Error::NonFinite("the Hessian's diagonal").into());
-        }
-        self.t = self.t.saturating_add(1);
-        let NewtonDiagonal { lr, damping, decay } = self.hyper;
-        let w = F::of((1.0 - decay) / (1.0 - decay.powf(self.t as f64)));
-        let (lr, mu, zero) = (F::of(lr), F::of(damping), F::zero());
-        let slots = [&mut self.average[..], &mut self.diagonal];
-        each_parallel(x, &self.gradient, slots, move |x, g, [average, h]| {
-            let average = average + w * (h.abs() - average);
-            let scale = average + mu;
-            let step = if scale > zero { lr * g / scale } else { zero };
-            (x - step, [average, h])
-        });
+        Bbprop::measure(objective, x, &mut self.diagonal)?;
+        let t = self.t.saturating_add(1);
+        self.precondition(t);
+        propose(&self.params, x, &mut self.gradient, self.hyper.lr)?;
+        // Nothing can fail from here on.
+        x.copy_from_slice(&self.gradient);
+        std::mem::swap(&mut self.average, &mut self.diagonal);
+        self.t = t;
+        objective.accept();
         Ok(report)
     }
 

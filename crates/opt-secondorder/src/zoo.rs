@@ -12,26 +12,22 @@ where
         form,
         ..Vsgd::default()
     };
-    let bbprop = VsgdMethod::<F, Bbprop>::new;
-    let differences = VsgdMethod::<F, FiniteDifferences>::new;
+    let bbprop = Vsgd::method::<F, Bbprop>;
+    let differences = Vsgd::method::<F, FiniteDifferences>;
     vec![
-        Entry::method("newton", Newton::default(), NewtonMethod::new),
+        Entry::method("newton", Newton::default(), Newton::method),
         Entry::method(
             "newton-diagonal",
             NewtonDiagonal::default(),
-            NewtonDiagonalMethod::new,
+            NewtonDiagonal::method,
         ),
-        Entry::method("esgd", Esgd::default(), EsgdMethod::new),
+        Entry::method("esgd", Esgd::default(), Esgd::method),
         Entry::method("vsgd", vsgd(Form::Local), bbprop),
         Entry::method("vsgd-block", vsgd(Form::Block), bbprop),
         Entry::method("vsgd-global", vsgd(Form::Global), bbprop),
         Entry::method("vsgd-fd", vsgd(Form::Local), differences),
-        Entry::method("scg", Scg::default(), ScgMethod::new),
-        Entry::method(
-            "hessian-free",
-            HessianFree::default(),
-            HessianFreeMethod::new,
-        ),
-        Entry::method("lbfgs", Lbfgs::default(), LbfgsMethod::new),
+        Entry::method("scg", Scg::default(), Scg::method),
+        Entry::method("hessian-free", HessianFree::default(), HessianFree::method),
+        Entry::method("lbfgs", Lbfgs::default(), Lbfgs::method),
     ]
 }
