@@ -48,6 +48,14 @@ pub enum Fallback {
     /// As [`SteepestDescent`](Self::SteepestDescent), but the next step does it.
     #[error("no lower loss along the method's direction: restarted")]
     Restarted,
+    /// As far as the loss can tell, the step changes nothing.
+    #[error("the step changes the loss by no more than its rounding: the gradient alone decided")]
+    Rounding,
+    /// The gradient is not 0, but its square is, in the arithmetic of the method.
+    #[error(
+        "the gradient's square vanishes in this type: x, or a part of it, stays; scale the loss"
+    )]
+    Vanishing,
     /// No step along −g lowers the loss.
     #[error("no lower loss along -g: x stays")]
     NoLowerLoss,

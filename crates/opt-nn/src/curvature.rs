@@ -174,9 +174,19 @@ impl<F: Scalar> PerSample<F> for Mlp<F> {
         } = self;
         let [inputs, deltas] = &mut curvature.work;
         let done = pooled(net, batch.rows, || {
-            net.squared_gradients((x, g), batch, trained, [inputs, deltas], square)
+            net.squared_gradients(batch, trained, [inputs, deltas], square)
         });
         done.map_err(CoreError::objective)?;
         Ok(loss)
+    }
+
+    fn penalty(&self, d: &mut [F]) {
+        d.fill(F::zero());
+        for places in &self.net.places {
+            let weight = &self.net.params.segments()[places.weight];
+            if let Some(d) = d.get_mut(weight.range.clone()) {
+                d.fill(F::of(self.net.spec.l2));
+            }
+        }
     }
 }
