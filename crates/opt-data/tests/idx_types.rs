@@ -1,10 +1,5 @@
 //! idx files of every type of the format, whole and damaged.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests, like tests, may panic"
-)]
-
 use opt_data::{Elements, Error, Idx, read_idx_from};
 
 fn read(bytes: &[u8]) -> Result<Idx, Error> {

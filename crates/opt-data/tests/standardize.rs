@@ -1,10 +1,5 @@
 //! Standardization: what it does, and that what it leaves is finite.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests, like tests, may panic"
-)]
-
 use ndarray::{Array2, Axis, array};
 use opt_data::{Error, Standardize, digits};
 
