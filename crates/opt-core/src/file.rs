@@ -1,14 +1,14 @@
 //! Snapshots as safetensors files.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Error, Scalar, Snapshot};
+use crate::snapshot::{Value, twice};
+use crate::write::read_whole;
+use crate::{Error, Scalar, Snapshot, write_whole};
 
 const FORMAT: (&str, &str) = ("opt-snapshot", "1");
 const COUNT: &str = "count:";
@@ -16,56 +16,44 @@ const NUMBER: &str = "number:";
 
 impl<F: Scalar> Snapshot<F> {
     /// Writes one safetensors file: every buffer by name with its shape and dtype; counters,
-    /// numbers and the format's version in the metadata. The file is written beside its place,
-    /// synced and renamed: it is whole or not there.
+    /// numbers and the format's version in the metadata. [`write_whole`] says how.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Snapshot`].
+    /// As [`write_whole`]; [`Error::Snapshot`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let bytes = self.to_bytes()?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.tmp", std::process::id()));
-        let beside = Path::new(&beside);
-        let written = File::create(beside)
-            .and_then(|mut file| {
-                file.write_all(&bytes)?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(beside, path));
-        written.map_err(|source| {
-            // Best effort: the first error is the one to report.
-            let _ = std::fs::remove_file(beside);
-            io(path, source)
-        })
+        write_whole(path, &self.to_bytes()?)
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Snapshot`] if the file is damaged, of another format or version,
-    /// or holds another dtype than `F`.
+    /// [`Error::Io`]; [`Error::NotAFile`]; [`Error::Snapshot`] if the file is damaged, of another
+    /// format or version, or holds another dtype than `F`.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| io(path, source))?;
-        Self::from_bytes(&bytes)
+        Self::from_bytes(&read_whole(path)?)
             .map_err(|what| Error::Snapshot(format!("{}: {what}", path.display())))
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let version = (FORMAT.0.to_owned(), FORMAT.1.to_owned());
-        let counts = self.counts.iter();
-        let numbers = self.numbers.iter();
-        let metadata: HashMap<String, String> = std::iter::once(version)
-            .chain(counts.map(|(name, n)| (format!("{COUNT}{name}"), n.to_string())))
-            // Debug prints the shortest decimal that reads back as the same bits.
-            .chain(numbers.map(|(name, v)| (format!("{NUMBER}{name}"), format!("{v:?}"))))
-            .collect();
-        let mut data = Vec::with_capacity(self.buffers.len());
-        for (name, (shape, values)) in &self.buffers {
-            let mut bytes = Vec::with_capacity(values.len() * F::SIZE);
-            values.iter().for_each(|v| v.put(&mut bytes));
-            data.push((name, shape, bytes));
+        let mut metadata = HashMap::from([version]);
+        let mut data = Vec::new();
+        for (name, value) in &self.values {
+            match value {
+                Value::Buffer(shape, values) => {
+                    let mut bytes = Vec::with_capacity(values.len() * F::SIZE);
+                    values.iter().for_each(|v| v.put(&mut bytes));
+                    data.push((name, shape, bytes));
+                }
+                Value::Count(n) => {
+                    metadata.insert(format!("{COUNT}{name}"), n.to_string());
+                }
+                Value::Number(v) => {
+                    // Debug prints the shortest decimal that reads back as the same bits.
+                    metadata.insert(format!("{NUMBER}{name}"), format!("{v:?}"));
+                }
+            }
         }
         let dtype = dtype::<F>();
         let views = data.iter().map(|(name, shape, bytes)| {
@@ -87,30 +75,28 @@ impl<F: Scalar> Snapshot<F> {
                 FORMAT.0, FORMAT.1
             ));
         }
-        let mut snapshot = Self::take(&mut []);
+        let mut values = BTreeMap::new();
+        let mut insert = |name: &str, value| match values.insert(name.to_owned(), value) {
+            Some(_) => Err(twice(name)),
+            None => Ok(()),
+        };
         for (key, value) in &metadata {
             let bad = || format!("metadata `{key}` is `{value}`, which is no number");
             if let Some(name) = key.strip_prefix(COUNT) {
-                let n = value.parse().map_err(|_| bad())?;
-                snapshot.counts.insert(name.to_owned(), n);
+                insert(name, Value::Count(value.parse().map_err(|_| bad())?))?;
             } else if let Some(name) = key.strip_prefix(NUMBER) {
-                let v = value.parse().map_err(|_| bad())?;
-                snapshot.numbers.insert(name.to_owned(), v);
+                insert(name, Value::Number(value.parse().map_err(|_| bad())?))?;
             }
         }
         for (name, view) in SafeTensors::deserialize(bytes).map_err(text)?.iter() {
             if view.dtype() != dtype::<F>() {
-                return Err(format!(
-                    "`{name}` is {:?}, must be {}",
-                    view.dtype(),
-                    F::DTYPE
-                ));
+                let found = view.dtype();
+                return Err(format!("`{name}` is {found:?}, must be {}", F::DTYPE));
             }
-            let values = view.data().chunks_exact(F::SIZE).filter_map(F::take);
-            let value = (view.shape().to_vec(), values.collect());
-            snapshot.buffers.insert(name.to_owned(), value);
+            let data = view.data().chunks_exact(F::SIZE).filter_map(F::take);
+            insert(name, Value::Buffer(view.shape().to_vec(), data.collect()))?;
         }
-        Ok(snapshot)
+        Ok(Self { values })
     }
 }
 
@@ -124,11 +110,4 @@ fn dtype<F: Scalar>() -> Dtype {
 
 fn damaged(e: safetensors::SafeTensorError) -> Error {
     Error::Snapshot(e.to_string())
-}
-
-fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        path: path.display().to_string(),
-        source,
-    }
 }

@@ -19,6 +19,8 @@
 //! # Features
 //! `safetensors`: [`Snapshot`] can be saved to and loaded from files.
 
+mod accumulate;
+mod average;
 mod check;
 mod clip;
 mod error;
@@ -31,15 +33,20 @@ mod kernel;
 mod method;
 mod objective;
 mod param_map;
+mod plateau;
 mod registry;
 mod rule;
+mod run;
 mod scalar;
 mod schedule;
 mod shard;
 mod snapshot;
+mod write;
 
+pub use accumulate::{Accumulate, Incomplete};
+pub use average::{Average, Averaging};
 pub use check::{GradientCheck, check_gradient};
-pub use clip::{clip_global_norm, clip_value};
+pub use clip::{clip_global_norm, clip_global_norm_parts, clip_value};
 pub use error::Error;
 pub use first_order::FirstOrder;
 pub use gemm::gemm;
@@ -51,9 +58,12 @@ pub use objective::{
     ObserveInputs, PerSample, Reparametrized,
 };
 pub use param_map::{ParamMap, Segment};
+pub use plateau::{Plateau, PlateauSchedule};
 pub use registry::{AnyMethod, Elementwise, Entry, find as find_entry};
 pub use rule::{Rule, Slot};
+pub use run::Run;
 pub use scalar::Scalar;
-pub use schedule::Schedule;
+pub use schedule::{Pieces, Schedule};
 pub use shard::each_parallel;
-pub use snapshot::{Named, Snapshot};
+pub use snapshot::{Named, Restored, Snapshot};
+pub use write::write_whole;

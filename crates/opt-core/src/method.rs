@@ -115,7 +115,7 @@ pub trait State<F: Scalar> {
 
 /// A reader or writer of state.
 pub trait Visit<F> {
-    /// A tensor, row-major.
+    /// A tensor, row-major. A state that is one value may leave the name empty.
     fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]);
     /// A counter or seed.
     fn count(&mut self, name: &str, value: &mut u64);
@@ -126,21 +126,40 @@ pub trait Visit<F> {
 /// The parameter vector itself as state, so that a snapshot holds it beside the method's.
 #[derive(Debug)]
 pub struct Parameters<'a, F> {
-    /// Names and shapes.
-    pub map: &'a ParamMap,
-    /// The parameters. Of another length than the map's, nothing is visited.
-    pub x: &'a mut [F],
+    map: &'a ParamMap,
+    x: &'a mut [F],
+}
+
+impl<'a, F: Scalar> Parameters<'a, F> {
+    /// The tensors of `x`, by the names that `map` has for them.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `x` is as long as the map says.
+    pub fn new(map: &'a ParamMap, x: &'a mut [F]) -> Result<Self, Error> {
+        map.check_len("x", x.len())?;
+        Ok(Self { map, x })
+    }
 }
 
 impl<F: Scalar> State<F> for Parameters<'_, F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        if self.x.len() != self.map.len() {
-            return;
-        }
         for segment in self.map.segments() {
-            if let Some(data) = self.x.get_mut(segment.range.clone()) {
-                visitor.buffer(&segment.name, &segment.shape, data);
-            }
+            let data = &mut self.x[segment.range.clone()];
+            visitor.buffer(&segment.name, &segment.shape, data);
         }
+    }
+}
+
+/// A counter, seed or place in the data as state, under the name that the snapshot gives it.
+impl<F: Scalar> State<F> for u64 {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visitor.count("", self);
+    }
+}
+
+/// A number as state, under the name that the snapshot gives it.
+impl<F: Scalar> State<F> for f64 {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visitor.number("", self);
     }
 }

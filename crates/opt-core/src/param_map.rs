@@ -186,10 +186,11 @@ impl ParamMap {
     }
 
     /// Shows a vector of state of this map, such as a velocity, segment by segment, as
-    /// `name/segment`. Of another length than the map's, nothing is shown.
+    /// `name/segment`. Of another length than the map's, it is shown whole, with the shape that it
+    /// should have: a snapshot refuses it.
     pub fn visit<F: Scalar>(&self, name: &str, data: &mut [F], visitor: &mut dyn Visit<F>) {
         if data.len() != self.len {
-            return;
+            return visitor.buffer(name, &[self.len], data);
         }
         for segment in &self.segments {
             let name = format!("{name}/{}", segment.name);
