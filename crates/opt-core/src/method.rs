@@ -150,6 +150,14 @@ impl<F: Scalar> State<F> for Parameters<'_, F> {
     }
 }
 
+/// The parameters as one tensor, under the name that the snapshot gives it. [`Parameters`] has their
+/// own names, which a partial restore needs.
+impl<F: Scalar> State<F> for Vec<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visitor.buffer("", &[self.len()], self);
+    }
+}
+
 /// A counter, seed or place in the data as state, under the name that the snapshot gives it.
 impl<F: Scalar> State<F> for u64 {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {

@@ -8,37 +8,37 @@ use crate::{Error, Scalar, Snapshot, State};
 /// if it has state (running statistics), averages, schedules that look at the loss, and the run's
 /// own counters, which are plain `u64` and `f64` variables.
 ///
-/// ```
-/// use opt_core::{Average, Averaging, ParamMap, Parameters, Plateau, Run};
+/// It borrows what it holds, so it is made where a run is saved and again where it is resumed;
+/// [`run!`](crate::run!) makes it of variables, under their names. Hyper-parameters are
+/// configuration and not in it.
 ///
-/// let map = ParamMap::flat(2)?;
+/// ```
+/// use opt_core::{Average, Averaging, ParamMap, Parameters, Plateau, Run, run};
+///
+/// let map = ParamMap::new([("w", vec![2])])?;
 /// let mut x = vec![1.0, 2.0];
 /// let mut average = Average::new(Averaging::Polyak { start: 0 }, &map, &x)?;
 /// let mut lr = Plateau { from: 0.1, ..Plateau::default() }.schedule()?;
 /// let (mut epoch, mut seed, mut best) = (3_u64, 17_u64, 0.25);
 ///
+/// // With the feature `safetensors`, run![…].save(path) and run![…].resume(path) do it with a file.
+/// let saved = run![x, average, lr, epoch, seed, best].take()?;
+/// epoch = 4;
+/// run![x, average, lr, epoch, seed, best].restore(&saved)?;
+/// assert_eq!(epoch, 3);
+///
+/// // Under names of one's own, and the parameters by theirs: `theta/w`.
 /// let mut parameters = Parameters::new(&map, &mut x)?;
-/// let mut run = Run::new()
-///     .with("x", &mut parameters)
-///     .with("average", &mut average)
-///     .with("lr", &mut lr)
-///     .with("epoch", &mut epoch)
-///     .with("seed", &mut seed)
-///     .with("best loss", &mut best);
-/// let saved = run.take()?; // or, with the feature `safetensors`: run.save(path)
-/// run.restore(&saved)?; // or run.resume(path), which tells whether there was a file
+/// let saved = Run::new().with("theta", &mut parameters).with("epoch", &mut epoch).take()?;
 /// # Ok::<(), opt_core::Error>(())
 /// ```
-///
-/// It borrows what it holds, so it is made where a run is saved and where it is resumed: a function
-/// that both call keeps the names in one place. Hyper-parameters are configuration and not in it.
 pub struct Run<'a, F> {
     states: Vec<(&'a str, &'a mut dyn State<F>)>,
 }
 
 impl<'a, F: Scalar> Run<'a, F> {
     /// Nothing yet.
-    #[allow(clippy::new_without_default)] // an empty run is the beginning of one, not a value
+    #[allow(clippy::new_without_default)] // the beginning of one, and no value
     pub fn new() -> Self {
         Self { states: Vec::new() }
     }
@@ -99,4 +99,12 @@ impl<F> fmt::Debug for Run<'_, F> {
             .field(&names.collect::<Vec<_>>())
             .finish()
     }
+}
+
+/// A [`Run`] of these variables, each under its own name: renaming one makes older files unknown.
+#[macro_export]
+macro_rules! run {
+    ($($state:ident),+ $(,)?) => {
+        $crate::Run::new()$(.with(stringify!($state), &mut $state))+
+    };
 }

@@ -157,10 +157,8 @@ struct Take<'a, F> {
 impl<F> Take<'_, F> {
     fn put(&mut self, name: &str, value: Value<F>) {
         let name = join(self.prefix, name);
-        if self.values.contains_key(&name) {
+        if self.values.insert(name.clone(), value).is_some() {
             self.problems.push(twice(&name));
-        } else {
-            self.values.insert(name, value);
         }
     }
 }

@@ -173,16 +173,17 @@ fn what_cannot_be_resumed_changes_nothing() {
 }
 
 #[test]
-fn counters_and_numbers_come_back_as_they_were() {
+fn variables_come_back_by_their_names() {
     let path = folder("run-numbers").join("run");
-    let (mut n, mut v, mut nan) = (u64::MAX, -0.0, f64::NAN);
-    let run = Run::<f32>::new().with("n", &mut n).with("v", &mut v);
-    run.with("nan", &mut nan).save(&path).unwrap();
-    let (mut found, mut number, mut other) = (0, 1.0, 1.0);
-    let run = Run::<f32>::new()
-        .with("n", &mut found)
-        .with("v", &mut number);
-    assert!(run.with("nan", &mut other).resume(&path).unwrap());
-    assert_eq!((found, number.to_bits()), (u64::MAX, (-0.0_f64).to_bits()));
-    assert!(other.is_nan());
+    let (mut n, mut v, mut nan, mut x) = (u64::MAX, -0.0, f64::NAN, vec![1.0_f32, 2.0]);
+    opt_core::run![n, v, nan, x].save(&path).unwrap();
+    (n, v, nan, x) = (0, 1.0, 1.0, vec![0.0; 2]);
+    assert!(opt_core::run![x, v, n, nan].resume(&path).unwrap());
+    assert_eq!((n, v.to_bits()), (u64::MAX, (-0.0_f64).to_bits()));
+    assert!(nan.is_nan() && x == [1.0, 2.0]);
+    let mut short = vec![0.0_f32];
+    let other = Run::new().with("x", &mut short).with("v", &mut v);
+    let error = other.with("n", &mut n).with("nan", &mut nan).resume(&path);
+    let text = error.unwrap_err().to_string();
+    assert_eq!(text, "snapshot: `x` has shape [2], must be [1]");
 }
