@@ -1,4 +1,8 @@
-use crate::{Error, Objective, ParamMap, Scalar, norm};
+use crate::error::Error;
+use crate::kernel::norm;
+use crate::objective::Objective;
+use crate::params::ParamMap;
+use crate::scalar::Scalar;
 
 /// Where a gradient differs most from central differences.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,6 @@
 use crate::error::Error;
-use crate::params::ParamMap;
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
+use crate::state::visit::State;
 use crate::tune::Tune;
 
 /// One iteration of any training method.
@@ -108,28 +107,6 @@ impl<F: Scalar> Report<F> {
             })
         } else {
             Err(Error::NonFiniteLoss(loss.f64()))
-        }
-    }
-}
-
-/// The parameter vector itself as state, so that a snapshot holds it beside the method's.
-#[derive(Debug)]
-pub struct Parameters<'a, F> {
-    /// Names and shapes.
-    pub map: &'a ParamMap,
-    /// The parameters. Of another length than the map's, nothing is visited.
-    pub x: &'a mut [F],
-}
-
-impl<F: Scalar> State<F> for Parameters<'_, F> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        if self.x.len() != self.map.len() {
-            return;
-        }
-        for segment in self.map.segments() {
-            if let Some(data) = self.x.get_mut(segment.range.clone()) {
-                visitor.buffer(&segment.name, &segment.shape, data);
-            }
         }
     }
 }

@@ -191,8 +191,9 @@ fn methods(mlp: &Mlp<f64>) -> [Boxed; 3] {
 fn everything(map: &opt_core::ParamMap, method: &mut Boxed, x: &mut [f64]) -> Snapshot<f64> {
     Snapshot::take(&mut [
         ("method", method.as_mut()),
-        ("x", &mut Parameters { map, x }),
+        ("x", &mut Parameters::new(map, x).unwrap()),
     ])
+    .unwrap()
 }
 
 #[test]
@@ -207,10 +208,7 @@ fn resumed_they_go_on_bit_for_bit() {
         let saved = everything(&map, &mut method, &mut x);
         let mut other = methods(&mlp).into_iter().nth(form).unwrap();
         let mut y = vec![0.0; x.len()];
-        let mut parameters = Parameters {
-            map: &map,
-            x: &mut y,
-        };
+        let mut parameters = Parameters::new(&map, &mut y).unwrap();
         saved
             .restore(&mut [("method", other.as_mut()), ("x", &mut parameters)])
             .unwrap();

@@ -223,13 +223,14 @@ type Boxed = Box<dyn Method<f64, Mlp<f64>>>;
 
 fn everything(mlp: &mut Mlp<f64>, method: &mut Boxed, x: &mut [f64]) -> Snapshot<f64> {
     let map = mlp.params().clone();
-    let mut parameters = Parameters { map: &map, x };
+    let mut parameters = Parameters::new(&map, x).unwrap();
     let model: &mut dyn State<f64> = mlp;
     Snapshot::take(&mut [
         ("method", method.as_mut()),
         ("x", &mut parameters),
         ("model", model),
     ])
+    .unwrap()
 }
 
 /// The three forms, each anew.
@@ -278,10 +279,7 @@ fn resumed_it_goes_on_bit_for_bit() {
         other.step(&mut mlp2, &mut x2).unwrap();
         let map = mlp2.params().clone();
         {
-            let mut parameters = Parameters {
-                map: &map,
-                x: &mut x2,
-            };
+            let mut parameters = Parameters::new(&map, &mut x2).unwrap();
             let model: &mut dyn State<f64> = &mut mlp2;
             saved
                 .restore(&mut [
