@@ -15,6 +15,9 @@ use crate::results::{Point, Run};
 pub(crate) struct Conditioning {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     /// Widths of the hidden layers, of tanh units.
     pub(crate) hidden: Vec<usize>,
     /// ε of the whitening.
