@@ -9,6 +9,7 @@ use opt_nn::{Activation, Init, Mlp, Spec, Target};
 use serde::Deserialize;
 
 use crate::results::{Point, Run};
+use crate::stop::Stop;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,8 +38,8 @@ impl Conditioning {
         Spec::classifier(&widths, Activation::Tanh)
     }
 
-    /// Two runs for each layer, plain and whitened.
-    pub(crate) fn run(&self, train: &Dataset) -> Result<Vec<Run>, String> {
+    /// Two runs for each layer, plain and whitened, as far as nobody stops them.
+    pub(crate) fn run(&self, train: &Dataset, stop: &Stop) -> Result<Vec<Run>, String> {
         let images = shrink(train);
         let mut mlp = Mlp::new(self.spec()).map_err(text)?;
         let sample = images.slice(s![..self.samples.min(images.nrows()), ..]);
@@ -60,6 +61,9 @@ impl Conditioning {
         let (mut done, mut epoch) = (0, 0);
         for &update in &self.updates {
             while done < update {
+                if stop.asked() {
+                    return Ok(runs);
+                }
                 for rows in batches.epoch(epoch).take((update - done) as usize) {
                     let inputs = images.select(ndarray::Axis(0), rows);
                     let labels: Vec<u8> = rows.iter().map(|&row| train.labels[row]).collect();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ndarray::{Array2, s};
-use opt_core::{AnyMethod, Counted, Layered, Objective};
+use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
 use opt_data::{Batches, Dataset, gather, gather_labels};
 use opt_nn::{Mlp, Target};
 
@@ -34,8 +34,8 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Loads the next minibatch and makes one update; only this is timed.
-    pub(super) fn update(&mut self) -> Result<(), String> {
+    /// Loads the next minibatch and makes one update; only this is timed. What it fell back to.
+    pub(super) fn update(&mut self) -> Result<Option<Fallback>, String> {
         let begin = Instant::now();
         if !self.fixed || self.done == 0 {
             self.load()?;
@@ -47,10 +47,10 @@ impl Session<'_> {
                 .map_err(|e| e.to_string())?;
         }
         let step = self.method.step(&mut self.network, &mut self.x);
-        step.map_err(|e| e.to_string())?;
+        let report = step.map_err(|e| e.to_string())?;
         self.done += 1;
         self.training_time += begin.elapsed();
-        Ok(())
+        Ok(report.fallback)
     }
 
     fn load(&mut self) -> Result<(), String> {
