@@ -161,7 +161,9 @@ fn is_method(name: &str) -> bool {
 
 /// Every name must be of a method, or of a variant, that one of the experiments runs.
 fn check_methods(methods: &[String], chosen: &[&Experiment]) -> Result<(), Failure> {
-    let mut chooses = chosen.iter().filter(|e| !matches!(e.config, Config::Conditioning(_)));
+    let mut chooses = chosen
+        .iter()
+        .filter(|e| !matches!(e.config, Config::Conditioning(_)));
     for name in methods {
         if chooses.clone().any(|experiment| takes(experiment, name)) {
             continue;

@@ -160,12 +160,7 @@ impl<O: Deltas + PerSample<f64>> PerSample<f64> for Scaled<O> {
         self.inner.samples()
     }
 
-    fn grad_moments(
-        &mut self,
-        u: &[f64],
-        g: &mut [f64],
-        square: &mut [f64],
-    ) -> Result<f64, Error> {
+    fn grad_moments(&mut self, u: &[f64], g: &mut [f64], square: &mut [f64]) -> Result<f64, Error> {
         self.at(u);
         let value = self.inner.grad_moments(&self.x, g, square)?;
         let slope = self.slope();

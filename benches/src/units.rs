@@ -2,18 +2,19 @@
 
 mod convert;
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array2, s};
-use opt_core::{Counted, Entry};
+use opt_core::{Counted, Entry, Objective};
 use opt_data::Dataset;
-use opt_nn::{Activation, Init, Mlp, Spec, Target};
+use opt_nn::{Activation, Init, Loss, Mlp, Spec, Target};
 use serde::Deserialize;
 
+use crate::registry;
 use crate::results::{Point, Rescaled, Run, Verdict};
 use crate::scaled::{Scaled, Units};
+use crate::stop::Stop;
 use crate::train::hyper;
-use crate::{registry, stop::Stop};
-
-use std::collections::BTreeMap;
 
 pub(crate) use convert::converted;
 
@@ -59,7 +60,7 @@ struct Path {
 impl Invariance {
     /// The network that is trained, for the report.
     pub(crate) fn model(&self) -> String {
-        format!("16-10, softmax cross-entropy, L2 {}", self.l2)
+        format!("16-10, sigmoid cross-entropy, L2 {}", self.l2)
     }
 
     /// For each method the run in the problem's own units, then those in all others: as it is, and,
@@ -108,10 +109,12 @@ impl Invariance {
         }))
     }
 
-    /// Softmax regression on the digits at 4×4, where the dense Hessian and Fisher matrix are small.
+    /// A logistic regression for each digit, at 4×4, where the dense Hessian and Fisher matrix are
+    /// small. (Softmax, which does not change with a shift of all its inputs, has a singular
+    /// Hessian, from which Newton's method can't start.)
     fn network(&self, digits: &Dataset) -> Result<(Mlp<f64>, Vec<f64>), String> {
         let mut spec = Spec::classifier(&[16, 10], Activation::Tanh);
-        spec.l2 = self.l2;
+        (spec.loss, spec.l2) = (Loss::SigmoidCrossEntropy, self.l2);
         let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
         let images = shrink(digits, self.samples);
         let labels = digits.labels.get(..images.nrows()).unwrap_or_default();
@@ -132,11 +135,11 @@ impl Invariance {
     ) -> Result<Path, String> {
         let text = |e: opt_core::Error| format!("{label}: {e}");
         let mut plain = Scaled::new(network.clone(), Units::OWN);
-        let mut loss = |x: &[f64]| opt_core::Objective::value(&mut plain, x).unwrap_or(f64::NAN);
+        let mut loss = |x: &[f64]| Objective::value(&mut plain, x).unwrap_or(f64::NAN);
         let mut problem = Counted::new(Scaled::new(network.clone(), units));
         let mut u = units.scale(start);
         let named: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let built = entry.build(&named, opt_core::Objective::params(&problem));
+        let built = entry.build(&named, Objective::params(&problem));
         let first = loss(start);
         let mut run = Run {
             method: label.to_owned(),
@@ -215,8 +218,11 @@ fn apart(own: &[Vec<f64>], other: &[Vec<f64>]) -> Option<f64> {
     let start = own.first()?;
     let far = own.iter().map(|x| distance(x, start)).fold(0.0, f64::max);
     let steps = own.iter().zip(other).map(|(a, b)| distance(a, b));
-    // NaN counts as far.
-    let most = steps.fold(0.0, |most: f64, d| if d <= most { most } else { d });
+    // NaN stays: `f64::max` would lose it.
+    let most = steps.fold(0.0, |most: f64, d| match d <= most || most.is_nan() {
+        true => most,
+        false => d,
+    });
     Some(if most == 0.0 { 0.0 } else { most / far })
 }
 

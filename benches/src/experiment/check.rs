@@ -60,16 +60,28 @@ fn training(config: &Training) -> Result<(), String> {
     let mut known = methods.clone();
     known.extend(config.variant.keys().cloned());
     names("methods", config.methods.as_ref(), &known)?;
-    names("named.methods", config.named.as_ref().map(|n| &n.methods), &known)?;
+    names(
+        "named.methods",
+        config.named.as_ref().map(|n| &n.methods),
+        &known,
+    )?;
     let constant = Some(&config.constant).filter(|names| !names.is_empty());
     names("constant", constant, &known)?;
-    names("race", config.race.as_ref().map(|r| vec![r.clone()]).as_ref(), &known)?;
+    names(
+        "race",
+        config.race.as_ref().map(|r| vec![r.clone()]).as_ref(),
+        &known,
+    )?;
     samples(config)?;
     network(config)?;
     settings(&entries, &config.set)?;
     for (name, variant) in &config.variant {
         let key = format!("variant.{name}");
-        names(&format!("{key}.method"), Some(&vec![variant.method.clone()]), &methods)?;
+        names(
+            &format!("{key}.method"),
+            Some(&vec![variant.method.clone()]),
+            &methods,
+        )?;
         let set = together(config, name, &variant.method);
         build(&format!("{key}.set"), &entries, &variant.method, &set)?;
     }
@@ -85,7 +97,10 @@ fn names(key: &str, names: Option<&Vec<String>>, known: &[String]) -> Result<(),
     let mut seen = BTreeSet::new();
     for name in names {
         if !known.contains(name) {
-            return Err(format!("{key}: no `{name}`; must be of: {}", known.join(", ")));
+            return Err(format!(
+                "{key}: no `{name}`; must be of: {}",
+                known.join(", ")
+            ));
         }
         if !seen.insert(name) {
             return Err(format!("{key}: `{name}` is there twice"));
@@ -95,7 +110,10 @@ fn names(key: &str, names: Option<&Vec<String>>, known: &[String]) -> Result<(),
 }
 
 fn all<F: Scalar, O: ?Sized>(entries: &[Entry<F, O>]) -> Vec<String> {
-    entries.iter().map(|entry| entry.name().to_owned()).collect()
+    entries
+        .iter()
+        .map(|entry| entry.name().to_owned())
+        .collect()
 }
 
 /// Hyper-parameters by method, each with its method's own range.
@@ -113,7 +131,10 @@ fn build<F: Scalar, O: ?Sized>(
     method: &str,
     set: &Settings,
 ) -> Result<(), String> {
-    let text = |e: Error| format!("{key}: {e}");
+    let text = |e: Error| match e {
+        Error::Hyper { name, value, bound } => format!("{key}.{name} = {value}: must be {bound}"),
+        e => format!("{key}: {e}"),
+    };
     let entry = find_entry(entries, method).map_err(text)?;
     let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
     let params = ParamMap::new([("weight", vec![1, 1]), ("bias", vec![1])]).map_err(text)?;
@@ -130,7 +151,9 @@ fn samples(config: &Training) -> Result<(), String> {
     let most = examples - 1;
     if config.validation > most {
         let has = config.validation;
-        return Err(format!("validation = {has}: must be a whole number from 1 to {most}"));
+        return Err(format!(
+            "validation = {has}: must be a whole number from 1 to {most}"
+        ));
     }
     let most = examples - config.validation;
     let variants = config.variant.iter();
@@ -153,7 +176,9 @@ fn network(config: &Training) -> Result<(), String> {
     }
     let sigmoid = matches!(config.model.activation, Hidden::Sigmoid);
     if config.percentiles && (hidden.is_empty() || !sigmoid) {
-        return Err("percentiles: must be false unless the last hidden layer is of sigmoids".into());
+        return Err(
+            "percentiles: must be false unless the last hidden layer is of sigmoids".into(),
+        );
     }
     let (inputs, classes) = match config.data {
         Data::Digits => (64, 10),
@@ -193,7 +218,10 @@ fn grid(config: &Training, entries: &[Entry<f32, Network>]) -> Result<(), String
     let named = config.named.iter().flat_map(|named| &named.methods);
     let listed = config.methods.iter().flatten();
     for name in own.chain(named).chain(listed) {
-        let method = config.variant.get(name).map_or(name, |variant| &variant.method);
+        let method = config
+            .variant
+            .get(name)
+            .map_or(name, |variant| &variant.method);
         let key = format!("grid.{name}");
         let entry = find_entry(entries, method).map_err(|e| format!("{key}: {e}"))?;
         let Some(first) = entry.fields().first().map(|field| field.name) else {
@@ -201,7 +229,7 @@ fn grid(config: &Training, entries: &[Entry<f32, Network>]) -> Result<(), String
         };
         for value in config.grid.values(name, entry) {
             let mut set = together(config, name, method);
-            set.entry(first.to_owned()).or_insert(value);
+            set.insert(first.to_owned(), value);
             build(&key, entries, method, &set)?;
         }
     }

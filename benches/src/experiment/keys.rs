@@ -30,7 +30,7 @@ use Kind::{Flag, Hyper, NonNegative, OneOf, Positive, Share, Text, Whole};
 
 /// A key as a path: `*` stands for any name, `[]` for each value of a list, and `quick` for
 /// whatever else gives a size.
-type Key = (&'static str, Kind);
+pub(super) type Key = (&'static str, Kind);
 
 /// Of every experiment.
 const COMMON: &[Key] = &[
@@ -171,7 +171,14 @@ pub(super) fn keys(kind: &str) -> impl Iterator<Item = &'static Key> + Clone {
 /// # Errors
 /// In one line, the first that is not, with what it must be.
 pub(super) fn check(text: &str) -> Result<(), String> {
-    let line = |at: usize| text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
+    let line = |at: usize| {
+        text.as_bytes()
+            .iter()
+            .take(at)
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
+    };
     let table = DeTable::parse(text).map_err(|e| {
         let at = e.span().map_or(1, |span| line(span.start));
         format!("line {at}: {}", one_line(e.message()))
@@ -195,6 +202,17 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// The entry of a key that a list, or a single value, stands behind.
+#[cfg(test)]
+pub(super) fn find(kind: &str, path: &[String], list: bool) -> Option<&'static Key> {
+    let mut path = normal(path);
+    if let Some(last) = path.last_mut().filter(|_| list) {
+        last.push_str("[]");
+    }
+    let pattern = |key: &&Key| fits(&key.0.split('.').collect::<Vec<_>>(), &path);
+    keys(kind).find(pattern)
 }
 
 type Leaf<'a> = (Vec<String>, &'a Spanned<DeValue<'a>>);
@@ -243,15 +261,40 @@ fn judge(kind: &str, path: &[String], value: &DeValue<'_>) -> Result<(), String>
             None => Err(format!("must be a list, each {must}")),
         };
     }
-    let below = |pattern: &[&str]| pattern.len() > path.len() && fits(&pattern[..path.len()], &path);
+    let below =
+        |pattern: &[&str]| pattern.len() > path.len() && fits(&pattern[..path.len()], &path);
     if patterns.clone().any(|(pattern, _)| below(&pattern)) {
         return match value.is_table() {
             true => Ok(()),
             false => Err("must be a table".to_owned()),
         };
     }
+    if let Some(must) = above(kind, &path) {
+        return Err(must);
+    }
     let names = patterns.map(|(pattern, _)| pattern.join(".").replace("[]", ""));
-    Err(format!("no such key; there are: {}", names.collect::<Vec<_>>().join(", ")))
+    Err(format!(
+        "no such key; there are: {}",
+        names.collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// What stands where the path leads further: a list or table is where there must be none.
+fn above(kind: &str, path: &[String]) -> Option<String> {
+    (1..=path.len()).rev().find_map(|length| {
+        let (last, names) = path[..length].split_last()?;
+        let name = last.trim_end_matches("[]");
+        let key = |ending: &str| [names, &[format!("{name}{ending}")]].concat();
+        let find = |path: Vec<String>| {
+            let pattern =
+                |(pattern, _): &&Key| fits(&pattern.split('.').collect::<Vec<_>>(), &path);
+            keys(kind).find(pattern).map(|(_, must)| must)
+        };
+        let shown = key("").join(".").replace("[]", "");
+        let single = find(key("")).map(|must| format!("{shown}: must be {must}"));
+        single
+            .or_else(|| find(key("[]")).map(|must| format!("{shown}: must be a list, each {must}")))
+    })
 }
 
 /// The path as the table has it, where one entry is for all sizes.

@@ -159,10 +159,7 @@ pub(crate) fn print_table(experiment: &Experiment) -> String {
         .map(|(width, c)| width.max(c.head.chars().count()))
         .collect();
     let mut lines = vec![format!("{}: {}", experiment.name, experiment.title)];
-    let heads = columns
-        .iter()
-        .map(|c| c.head.clone())
-        .collect::<Vec<_>>();
+    let heads = columns.iter().map(|c| c.head.clone()).collect::<Vec<_>>();
     let rows = columns.first().map_or(0, |c| c.cells.len());
     let cells = (0..rows).map(|i| columns.iter().map(|c| c.cells[i].clone()).collect());
     for (i, cells) in std::iter::once(heads).chain(cells).enumerate() {

@@ -16,7 +16,9 @@ pub(super) fn table(experiment: &Experiment) -> Option<(String, Vec<Column>)> {
         return None;
     }
     let rows = by_method(&experiment.runs);
-    let names = rows.iter().map(|runs| runs.first().map_or("", |r| &r.method));
+    let names = rows
+        .iter()
+        .map(|runs| runs.first().map_or("", |r| &r.method));
     let own = |runs: &Vec<&Run>| {
         let run = runs.iter().find(|run| run.units.is_none());
         let last = run.and_then(|run| run.points.last()?.value);
@@ -35,8 +37,8 @@ pub(super) fn table(experiment: &Experiment) -> Option<(String, Vec<Column>)> {
         let cells = rows.iter().map(cell).collect();
         columns.push(Column::text(head(change), cells));
     }
-    let legend = "=: the same path; ×r: ends at r times the final loss in the problem's own units; \
-                  ↑: ends above its start; –: refused";
+    let legend = "=: the same path; ≈: another path to the same loss, but for 0.1 %; ×r: another path, \
+                  to r times the loss; ↑: ends above its start; –: refused";
     Some((legend.to_owned(), columns))
 }
 
@@ -52,7 +54,8 @@ fn cell(rescaled: Rescaled) -> String {
         (Verdict::Invariant, _) => "=".to_owned(),
         (Verdict::Diverges, _) => "↑".to_owned(),
         (Verdict::Refused, _) | (_, None) => "–".to_owned(),
-        (Verdict::Slower | Verdict::Faster, Some(ratio)) => format!("×{}", figure(ratio)),
+        (_, Some(ratio)) if (ratio - 1.0).abs() < 1e-3 => "≈".to_owned(),
+        (_, Some(ratio)) => format!("×{}", figure(ratio)),
     }
 }
 
@@ -85,7 +88,10 @@ mod tests {
             run("sgd", None),
             run("sgd", change(1e3, 1.0, Verdict::Diverges, None)),
             run("sgd", change(1.0, 1e3, Verdict::Slower, Some(2.0))),
-            run("sgd, converted", change(1e3, 1.0, Verdict::Invariant, Some(1.0))),
+            run(
+                "sgd, converted",
+                change(1e3, 1.0, Verdict::Invariant, Some(1.0)),
+            ),
             run("sgd, converted", change(1.0, 1e3, Verdict::Refused, None)),
         ];
         let text = print_table(&Experiment {
