@@ -9,12 +9,16 @@ use opt_nn::{Activation, Init, Mlp, Spec, Target};
 use serde::Deserialize;
 
 use crate::results::{Point, Run};
+use crate::stop::Stop;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Conditioning {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     /// Widths of the hidden layers, of tanh units.
     pub(crate) hidden: Vec<usize>,
     /// ε of the whitening.
@@ -34,8 +38,8 @@ impl Conditioning {
         Spec::classifier(&widths, Activation::Tanh)
     }
 
-    /// Two runs for each layer, plain and whitened.
-    pub(crate) fn run(&self, train: &Dataset) -> Result<Vec<Run>, String> {
+    /// Two runs for each layer, plain and whitened, as far as nobody stops them.
+    pub(crate) fn run(&self, train: &Dataset, stop: &Stop) -> Result<Vec<Run>, String> {
         let images = shrink(train);
         let mut mlp = Mlp::new(self.spec()).map_err(text)?;
         let sample = images.slice(s![..self.samples.min(images.nrows()), ..]);
@@ -57,6 +61,9 @@ impl Conditioning {
         let (mut done, mut epoch) = (0, 0);
         for &update in &self.updates {
             while done < update {
+                if stop.asked() {
+                    return Ok(runs);
+                }
                 for rows in batches.epoch(epoch).take((update - done) as usize) {
                     let target = Target::Classes(&train.labels);
                     mlp.load_rows(images.view(), target, rows, done)

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The whole of `results.json`.
@@ -53,12 +54,60 @@ pub(crate) struct Run {
     /// Trajectories only: the test function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
+    /// How often a step was not the method's usual one, by what it fell back to; absent if none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) fallbacks: BTreeMap<String, u64>,
+    /// The problem was in other units: which, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) units: Option<Rescaled>,
     /// Why the run ended before its time ("diverged", "stopped"); absent for a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
+}
+
+/// A run of a problem in other units, beside the one in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rescaled {
+    /// What the loss was multiplied by.
+    pub(crate) loss: f64,
+    /// What the parameters were multiplied by.
+    pub(crate) parameter: f64,
+    /// The greatest distance of the two paths at any step, as a part of the way that the other one
+    /// made; in the problem's own units, as is the next.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) apart: Option<f64>,
+    /// The final loss over that of the other.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) ratio: Option<f64>,
+    pub(crate) verdict: Verdict,
+}
+
+/// What other units do to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// It is the same.
+    Invariant,
+    /// It ends no lower.
+    Slower,
+    /// It ends lower.
+    Faster,
+    /// It ends above its start.
+    Diverges,
+    /// A step, or a hyper-parameter, was refused.
+    Refused,
+}
+
+impl Run {
+    /// Counts what a step fell back to.
+    pub(crate) fn note(&mut self, fallback: Option<Fallback>) {
+        if let Some(fallback) = fallback {
+            *self.fallbacks.entry(fallback.to_string()).or_default() += 1;
+        }
+    }
 }
 
 /// The state of a run after `update` updates.
@@ -220,6 +269,8 @@ pub(crate) struct Row {
     pub(crate) condition: Option<Stat>,
     pub(crate) value: Option<Stat>,
     pub(crate) seconds_per_update: Option<f64>,
+    /// Over all seeds, as in [`Run::fallbacks`].
+    pub(crate) fallbacks: BTreeMap<String, u64>,
     /// Why runs failed, and how many if not all did.
     pub(crate) failed: Option<String>,
 }
@@ -265,7 +316,12 @@ fn row(runs: &[&Run], failed: &[&str]) -> Row {
             true => (*first).to_owned(),
             false => format!("{} of {} seeds: {first}", failed.len(), runs.len()),
         });
+    let mut fallbacks = BTreeMap::new();
+    for (what, n) in runs.iter().flat_map(|run| &run.fallbacks) {
+        *fallbacks.entry(what.clone()).or_default() += n;
+    }
     Row {
+        fallbacks,
         method: runs.first().map_or_else(String::new, |r| r.method.clone()),
         hyper: runs.first().map_or_else(BTreeMap::new, |r| r.hyper.clone()),
         train_loss: last(|p| p.train_loss),

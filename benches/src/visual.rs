@@ -67,9 +67,12 @@ fn path(
     let built = entry.build(&named, params);
     let mut method = built.map_err(|e| format!("{}: {e}", entry.name()))?;
     for update in 1..=config.steps {
-        if let Err(why) = method.step(&mut surface, &mut x) {
-            run.failed = Some(format!("step {update}: {why}"));
-            break;
+        match method.step(&mut surface, &mut x) {
+            Ok(report) => run.note(report.fallback),
+            Err(why) => {
+                run.failed = Some(format!("step {update}: {why}"));
+                break;
+            }
         }
         run.points.push(point(update, x, surface.gradients));
         let [a, b] = (plane.gradient)(x);
@@ -116,6 +119,7 @@ mod tests {
         let config = Trajectories {
             title: String::new(),
             note: None,
+            by_name: false,
             problems: vec!["valley".into(), "saddle".into()],
             methods: None,
             steps: 5,
