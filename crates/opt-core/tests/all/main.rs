@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod arrays;
 mod chain;
 #[cfg(feature = "safetensors")]
 mod file;
 mod first_order;
+mod groups;
 mod kernel;
 mod objective;
 mod param_map;
 mod refusals;
 mod snapshot;
+mod train;
+mod tune;
