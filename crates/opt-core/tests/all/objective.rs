@@ -2,8 +2,8 @@
 
 use ndarray::ArrayView2;
 use opt_core::{
-    Counted, Error, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective, ParamMap,
-    Report, check_gradient,
+    Counted, Error, GaussNewton, HessianDiag, HessianProduct, Layer, LayerPlace, Layered,
+    Objective, ParamMap, Report, check_gradient,
 };
 
 /// Coordinates, and what is added to their derivatives.
@@ -16,6 +16,8 @@ struct Cubic {
     planted: Vec<(usize, f64)>,
     /// The loss where the last coordinate is above 2.
     beyond: Option<f64>,
+    places: [LayerPlace; 1],
+    accepted: u64,
 }
 
 fn cubic(planted: &[(usize, f64)]) -> Cubic {
@@ -23,6 +25,8 @@ fn cubic(planted: &[(usize, f64)]) -> Cubic {
         params: ParamMap::new([("w", vec![2, 2]), ("none", vec![0]), ("b", vec![3])]).unwrap(),
         planted: planted.to_vec(),
         beyond: None,
+        places: [LayerPlace::dense(0, Some(2))],
+        accepted: 0,
     }
 }
 
@@ -50,6 +54,10 @@ impl Objective<f64> for Cubic {
         g[6] += x[0];
         self.planted.iter().for_each(|&(i, error)| g[i] += error);
         self.value(x)
+    }
+
+    fn accept(&mut self) {
+        self.accepted += 1;
     }
 }
 
@@ -146,12 +154,8 @@ impl GaussNewton<f64> for Cubic {
 }
 
 impl Layered<f64> for Cubic {
-    fn layers(&self) -> usize {
-        1
-    }
-
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        (index == 0).then_some((0, Some(2)))
+    fn places(&self) -> &[LayerPlace] {
+        &self.places
     }
 
     fn deltas(&mut self, _: &[f64], g: &mut [f64]) -> Result<f64, Error> {
@@ -188,15 +192,14 @@ fn evaluations_are_counted_and_passed_on() {
     assert_eq!(counted.second_order(), 1.0 + 2.0 + 4.0 / 3.0);
     assert_eq!((counted.values, counted.gradients), (14, 1));
 
-    assert_eq!((counted.layers(), counted.params().len()), (1, 7));
+    assert_eq!(counted.places(), [LayerPlace::dense(0, Some(2))]);
+    assert_eq!(counted.params().len(), 7);
     assert_eq!(counted.layer(0).unwrap().input.dim(), (0, 0));
     assert!(counted.layer(1).is_none());
-    assert_eq!(
-        (counted.segments(0), counted.segments(1)),
-        (Some((0, Some(2))), None)
-    );
     assert_eq!(counted.deltas(&X, &mut h).unwrap(), 0.5);
     assert_eq!((h, counted.gradients), ([4.0; 7], 2));
+    counted.accept();
+    assert_eq!(counted.inner.accepted, 1);
 }
 
 #[test]
