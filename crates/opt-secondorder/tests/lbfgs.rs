@@ -24,7 +24,7 @@ fn plane(name: &str) -> Plane {
 }
 
 fn lbfgs<F: Scalar>(hyper: Lbfgs, objective: &impl Objective<F>) -> LbfgsMethod<F> {
-    LbfgsMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 /// Follows a case of the reference; the greatest relative distance of a point.
