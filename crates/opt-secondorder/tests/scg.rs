@@ -122,7 +122,7 @@ fn as_many_steps_as_parameters_solve_a_quadratic() {
     for n in 1..=5 {
         let (mut bowl, mut x) = bowl(n);
         let hyper = Scg {
-            lambda: 1e-12,
+            lambda: 1e-16,
             ..Scg::default()
         };
         let mut scg = hyper.method(bowl.params()).unwrap();
