@@ -315,7 +315,10 @@ fn squared_gradients_against_one_sample_at_a_time() {
                 Loss::SoftmaxCrossEntropy => Target::Classes(&case.classes[row..=row]),
                 _ => Target::Values(case.values.slice(s![row..=row, ..])),
             };
-            let mut one = Mlp::new(case.spec.clone()).unwrap();
+            // The penalty is no sample's.
+            let mut spec = case.spec.clone();
+            spec.l2 = 0.0;
+            let mut one = Mlp::new(spec).unwrap();
             one.load(inputs, target, SEED).unwrap();
             one.grad(&x, &mut plain).unwrap();
             for (sum, g) in expected.iter_mut().zip(&plain) {
@@ -325,6 +328,9 @@ fn squared_gradients_against_one_sample_at_a_time() {
         for (a, b) in square.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-14, "{a} {b} {:?}", case.spec);
         }
+        let mut penalty = vec![f64::NAN; n];
+        case.net.penalty(&mut penalty);
+        assert_eq!(Array1::from(penalty), case.penalty());
     }
 }
 
