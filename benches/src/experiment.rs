@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 pub(crate) use model::{Kind, Model};
 
+use crate::setting::Settings;
+
 /// Runs of one method, in a file or on the command line.
 pub(crate) const MOST_SEEDS: u64 = 1_000;
 
@@ -52,7 +54,7 @@ pub(crate) struct Trajectories {
     pub(crate) tolerance: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) set: BTreeMap<String, Settings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,7 +90,7 @@ pub(crate) struct Training {
     pub(crate) reach: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) set: BTreeMap<String, Settings>,
     pub(crate) grid: Grid,
     pub(crate) quick: Size,
     pub(crate) default: Size,
@@ -129,7 +131,7 @@ pub(crate) struct Variant {
     /// Samples that curvature is taken on, the first of the minibatch; all of them if absent.
     pub(crate) curvature: Option<usize>,
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, f64>,
+    pub(crate) set: Settings,
 }
 
 /// What all methods get the same amount of: as much as an update of SGD takes, times the updates
@@ -237,7 +239,8 @@ impl Grid {
     /// The values for the first hyper-parameter, ascending: of a variant's own list, else of its
     /// method's.
     pub(crate) fn values<F: Scalar, O: ?Sized>(&self, name: &str, entry: &Entry<F, O>) -> Vec<f64> {
-        let default = entry.fields().first().map_or(1.0, |field| field.value);
+        let default = entry.fields().first().and_then(|field| field.value.real());
+        let default = default.unwrap_or(1.0);
         let own = self.by_method.get(name);
         let mut values = match own.or_else(|| self.by_method.get(entry.name())) {
             // An empty list: the method is not tuned.

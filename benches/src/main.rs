@@ -14,6 +14,7 @@ mod registry;
 mod report;
 mod results;
 mod scaled;
+mod setting;
 mod stop;
 mod trace;
 mod train;

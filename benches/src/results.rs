@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::setting::{Setting, Settings};
+
 /// The whole of `results.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -48,7 +50,7 @@ pub(crate) struct Run {
     pub(crate) method: String,
     /// The hyper-parameters in use, those from the learning-rate search included.
     #[serde(serialize_with = "finite_entries")]
-    pub(crate) hyper: BTreeMap<String, f64>,
+    pub(crate) hyper: Settings,
     /// Seed of the initial weights, the order of the examples and the dropout masks.
     pub(crate) seed: u64,
     /// Trajectories only: the test function.
@@ -166,8 +168,9 @@ fn not_finite_triple(triple: &Option<[f64; 3]>) -> bool {
     !triple.is_some_and(|p| p.iter().all(|v| v.is_finite()))
 }
 
-fn finite_entries<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_map(map.iter().filter(|(_, v)| v.is_finite()))
+fn finite_entries<S: Serializer>(map: &Settings, s: S) -> Result<S::Ok, S::Error> {
+    let finite = |v: &Setting| v.real().is_none_or(f64::is_finite);
+    s.collect_map(map.iter().filter(|(_, v)| finite(v)))
 }
 
 impl Experiment {
@@ -261,7 +264,7 @@ impl Stat {
 pub(crate) struct Row {
     pub(crate) method: String,
     /// Of the method's first run: the choice is made once for all seeds.
-    pub(crate) hyper: BTreeMap<String, f64>,
+    pub(crate) hyper: Settings,
     pub(crate) train_loss: Option<Stat>,
     pub(crate) test_loss: Option<Stat>,
     pub(crate) test_error: Option<Stat>,
@@ -323,7 +326,7 @@ fn row(runs: &[&Run], failed: &[&str]) -> Row {
     Row {
         fallbacks,
         method: runs.first().map_or_else(String::new, |r| r.method.clone()),
-        hyper: runs.first().map_or_else(BTreeMap::new, |r| r.hyper.clone()),
+        hyper: runs.first().map_or_else(Settings::new, |r| r.hyper.clone()),
         train_loss: last(|p| p.train_loss),
         test_loss: last(|p| p.test_loss),
         test_error: last(|p| p.test_error),

@@ -2,8 +2,8 @@
 
 use ndarray::{Array2, ArrayView2};
 use opt_core::{
-    Error, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective, ParamMap,
-    PerSample,
+    Error, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerPlace, Layered, Objective,
+    ObserveInputs, ParamMap, PerSample, SampledFisher,
 };
 use opt_nn::Mlp;
 use opt_testkit::Plane;
@@ -171,15 +171,27 @@ impl<O: Deltas + PerSample<f64>> PerSample<f64> for Scaled<O> {
         self.keep_deltas(slope);
         Ok(self.units.loss * value)
     }
+
+    /// ½Σd·x² is ½Σ(d/U²)·u².
+    fn penalty(&self, d: &mut [f64]) {
+        self.inner.penalty(d);
+        multiply(d, self.bend());
+    }
 }
 
 impl<O: Deltas + Layered<f64>> Layered<f64> for Scaled<O> {
-    fn layers(&self) -> usize {
-        self.inner.layers()
+    fn places(&self) -> &[LayerPlace] {
+        self.inner.places()
     }
 
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        self.inner.segments(index)
+    fn observe(
+        &mut self,
+        u: &[f64],
+        samples: usize,
+        visit: &mut ObserveInputs<'_, f64>,
+    ) -> Result<usize, Error> {
+        self.at(u);
+        self.inner.observe(&self.x, samples, visit)
     }
 
     fn deltas(&mut self, u: &[f64], g: &mut [f64]) -> Result<f64, Error> {
@@ -196,16 +208,18 @@ impl<O: Deltas + Layered<f64>> Layered<f64> for Scaled<O> {
     }
 }
 
-impl<O: Deltas + Fisher<f64>> Fisher<f64> for Scaled<O> {
-    fn outputs(&self) -> usize {
-        self.inner.outputs()
-    }
-
+impl<O: Deltas + SampledFisher<f64>> SampledFisher<f64> for Scaled<O> {
     fn sample(&mut self, u: &[f64], seed: u64) -> Result<(), Error> {
         self.at(u);
         self.inner.sample(&self.x, seed)?;
         self.keep_deltas(1.0 / self.units.parameter);
         Ok(())
+    }
+}
+
+impl<O: Deltas + Fisher<f64>> Fisher<f64> for Scaled<O> {
+    fn outputs(&self) -> usize {
+        self.inner.outputs()
     }
 
     fn factor(&mut self, u: &[f64], index: usize) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
-use opt_core::{AnyMethod, Error, Fallback, Objective, find_entry};
+use opt_core::{AnyMethod, Error, Fallback, Value, find_entry};
 use opt_testkit::{Plane, planes};
 
 use crate::scaled::{Scaled, Units};
@@ -79,12 +79,12 @@ fn read(args: &Args) -> Result<Path, Failure> {
     })?;
     let set = args.set.iter().map(|text| assignment(text));
     let set = set.collect::<Result<Vec<_>, _>>()?;
-    let params = Objective::<f64>::params(plane);
-    let method = entry.build(&set, params).map_err(usage)?;
     let units = Units {
         loss: scale("--loss-scale", args.loss_scale.as_deref())?,
         parameter: scale("--unit", args.unit.as_deref())?,
     };
+    let problem = Scaled::new(plane.clone(), units);
+    let method = entry.build(&set, &problem).map_err(usage)?;
     let (start, steps) = (start(&args.start)?, steps(&args.steps)?);
     if units.scale(&start).iter().any(|u| !u.is_finite()) {
         return Err(Failure::Usage(format!(
@@ -151,10 +151,9 @@ fn tell(
     Ok(())
 }
 
-fn assignment(text: &str) -> Result<(&str, f64), Failure> {
-    let parsed = text
-        .split_once('=')
-        .and_then(|(key, value)| Some((key, value.parse().ok()?)));
+fn assignment(text: &str) -> Result<(&str, Value), Failure> {
+    let parsed = text.split_once('=');
+    let parsed = parsed.map(|(key, value)| (key, Value::parse(value)));
     parsed.ok_or_else(|| Failure::Usage(format!("--set {text}: must be KEY=VALUE, such as lr=0.1")))
 }
 

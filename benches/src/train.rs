@@ -7,6 +7,7 @@ use opt_nn::Mlp;
 
 use crate::experiment::{Budget, Size, Training, Variant};
 use crate::results::{Point, Run};
+use crate::setting::{Settings, hyper};
 use crate::stop::Stop;
 use crate::train::session::Session;
 
@@ -45,17 +46,17 @@ pub(crate) struct Contender<'a> {
     /// Its network, and its minibatches.
     pub(crate) variant: Variant,
     /// Hyper-parameters that are not the default.
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Settings,
 }
 
 impl Contender<'_> {
     /// With this value of the first hyper-parameter, unless it is set already.
-    fn set(&self, value: f64) -> Vec<(String, f64)> {
+    fn set(&self, value: f64) -> Settings {
         let mut set = self.set.clone();
-        let tuned = self.entry.fields().first().map(|field| field.name);
         // What the experiment has set is not for the grid to choose.
-        let free = tuned.filter(|name| set.iter().all(|(set, _)| set != name));
-        set.extend(free.map(|name| (name.to_owned(), value)));
+        if let Some(tuned) = self.entry.fields().first() {
+            set.entry(tuned.name.clone()).or_insert(value.into());
+        }
         set
     }
 }
@@ -219,17 +220,6 @@ fn checkpoints(updates: u64, points: u64) -> Vec<u64> {
     };
     let mut all: Vec<u64> = (1..=points).map(at).collect();
     all.dedup();
-    all
-}
-
-/// All hyper-parameters: the defaults, but for those that are set.
-pub(crate) fn hyper<F: opt_core::Scalar, O: ?Sized>(
-    entry: &Entry<F, O>,
-    set: &[(String, f64)],
-) -> std::collections::BTreeMap<String, f64> {
-    let defaults = entry.fields().iter().map(|f| (f.name.to_owned(), f.value));
-    let mut all: std::collections::BTreeMap<_, _> = defaults.collect();
-    all.extend(set.iter().cloned());
     all
 }
 

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use crate::registry;
 use crate::results::{Point, Rescaled, Run, Verdict};
 use crate::scaled::{Scaled, Units};
+use crate::setting::{Settings, hyper, named};
 use crate::stop::Stop;
-use crate::train::hyper;
 
 pub(crate) use convert::converted;
 
@@ -38,7 +38,7 @@ pub(crate) struct Invariance {
     pub(crate) tolerance: f64,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) set: BTreeMap<String, Settings>,
 }
 
 /// What the methods step here: it has all that any of them needs.
@@ -78,9 +78,8 @@ impl Invariance {
                 break;
             }
             let name = entry.name();
-            let set = self.set.get(name).into_iter().flatten();
-            let set: Vec<_> = set.map(|(k, v)| (k.clone(), *v)).collect();
-            let path = |label: &str, set: &[(String, f64)], units| {
+            let set = self.set.get(name).cloned().unwrap_or_default();
+            let path = |label: &str, set: &Settings, units| {
                 self.path(&network, &start, entry, label, set, units)
             };
             let own = path(name, &set, Units::OWN)?;
@@ -130,7 +129,7 @@ impl Invariance {
         start: &[f64],
         entry: &Entry<f64, Problem>,
         label: &str,
-        set: &[(String, f64)],
+        set: &Settings,
         units: Units,
     ) -> Result<Path, String> {
         let text = |e: opt_core::Error| format!("{label}: {e}");
@@ -138,8 +137,7 @@ impl Invariance {
         let mut loss = |x: &[f64]| Objective::value(&mut plain, x).unwrap_or(f64::NAN);
         let mut problem = Counted::new(Scaled::new(network.clone(), units));
         let mut u = units.scale(start);
-        let named: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let built = entry.build(&named, Objective::params(&problem));
+        let built = entry.build(&named(set), &problem);
         let first = loss(start);
         let mut run = Run {
             method: label.to_owned(),

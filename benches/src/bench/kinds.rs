@@ -131,7 +131,10 @@ impl Job<'_> {
             let more = variant.into_iter().flat_map(|variant| &variant.set);
             Ok(Contender {
                 entry: find_entry(entries, method)?,
-                set: own.chain(more).map(|(k, v)| (k.clone(), *v)).collect(),
+                set: own
+                    .chain(more)
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
                 variant: variant.cloned().unwrap_or_default(),
                 name,
             })

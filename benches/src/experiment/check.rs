@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opt_core::{Entry, Error, ParamMap, Scalar, find_entry};
+use opt_core::{Entry, Error, Scalar, find_entry};
 use opt_testkit::planes;
 
 use super::model::Hidden;
 use super::{Config, Data, Kind, Model, Training};
 use crate::conditioning::Conditioning;
+use crate::setting::{Settings, named};
 use crate::train::Network;
 use crate::visual::Surface;
 use crate::{registry, units};
-
-type Settings = BTreeMap<String, f64>;
 
 /// A network of more parameters, or whose units over a minibatch are more, is beyond the memory of
 /// the machines that this is for: 400 MB for every buffer.
@@ -132,14 +131,11 @@ fn build<F: Scalar, O: ?Sized>(
     set: &Settings,
 ) -> Result<(), String> {
     let text = |e: Error| match e {
-        Error::Hyper { name, value, bound } => format!("{key}.{name} = {value}: must be {bound}"),
+        e @ (Error::Hyper { .. } | Error::HyperRounds { .. }) => format!("{key}.{e}"),
         e => format!("{key}: {e}"),
     };
     let entry = find_entry(entries, method).map_err(text)?;
-    let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-    let params = ParamMap::new([("weight", vec![1, 1]), ("bias", vec![1])]).map_err(text)?;
-    entry.build(&set, &params).map_err(text)?;
-    Ok(())
+    entry.check(&named(set)).map_err(text)
 }
 
 /// What is taken of the data must be there.
@@ -224,12 +220,12 @@ fn grid(config: &Training, entries: &[Entry<f32, Network>]) -> Result<(), String
             .map_or(name, |variant| &variant.method);
         let key = format!("grid.{name}");
         let entry = find_entry(entries, method).map_err(|e| format!("{key}: {e}"))?;
-        let Some(first) = entry.fields().first().map(|field| field.name) else {
+        let Some(first) = entry.fields().first().map(|field| &field.name) else {
             continue;
         };
         for value in config.grid.values(name, entry) {
             let mut set = together(config, name, method);
-            set.insert(first.to_owned(), value);
+            set.insert(first.clone(), value.into());
             build(&key, entries, method, &set)?;
         }
     }
@@ -240,5 +236,7 @@ fn grid(config: &Training, entries: &[Entry<f32, Network>]) -> Result<(), String
 fn together(config: &Training, name: &str, method: &str) -> Settings {
     let own = config.set.get(method).into_iter().flatten();
     let variant = config.variant.get(name).into_iter().flat_map(|v| &v.set);
-    own.chain(variant).map(|(k, v)| (k.clone(), *v)).collect()
+    own.chain(variant)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }

@@ -3,6 +3,7 @@
 use super::{escape, units};
 use crate::plot::number;
 use crate::results::{Experiment, Row, Stat, summary};
+use crate::setting::Setting;
 
 /// A column of the summary table. `best` marks the cells with the lowest value.
 pub(super) struct Column {
@@ -89,7 +90,10 @@ fn columns(rows: &[Row]) -> Vec<Column> {
         pace(r).map(duration)
     }));
     let hyper = |r: &Row| {
-        let pairs = r.hyper.iter().map(|(k, v)| format!("{k}={}", number(*v)));
+        let pairs = r.hyper.iter().map(|(k, v)| match v {
+            Setting::Real(v) => format!("{k}={}", number(*v)),
+            other => format!("{k}={other}"),
+        });
         pairs.collect::<Vec<_>>().join(" ")
     };
     columns.push(Column::text("settings", text(hyper)));
@@ -218,7 +222,7 @@ mod tests {
     fn experiment() -> Experiment {
         let run = |method: &str, seed: u64, loss: f64, failed: Option<&str>| Run {
             method: method.into(),
-            hyper: [("lr".to_owned(), 1e-3)].into(),
+            hyper: [("lr".to_owned(), 1e-3.into())].into(),
             seed,
             failed: failed.map(str::to_owned),
             points: vec![Point {

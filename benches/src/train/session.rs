@@ -8,6 +8,7 @@ use opt_data::{Batches, Dataset};
 use opt_nn::{Mlp, Target};
 
 use crate::experiment::{Kind, Schedule};
+use crate::setting::named;
 use crate::train::{Contender, Network, Trainer};
 
 /// A network in training.
@@ -132,9 +133,8 @@ impl Trainer<'_> {
             None => vec![0.0; mlp.params().len()],
         };
         let set = contender.set(value);
-        let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), v.clone())).collect();
         let network = Counted::new(mlp);
-        let built = entry.build(&set, &network);
+        let built = entry.build(&named(&set), &network);
         let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
         let decays = !training.constant.contains(&contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");

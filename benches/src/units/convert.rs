@@ -1,8 +1,7 @@
 //! The units of hyper-parameters: what keeps the path when the problem's units change.
 
-use std::collections::BTreeMap;
-
 use crate::scaled::Units;
+use crate::setting::{Setting, Settings};
 
 /// The powers of the loss's unit L and of the parameters' unit θ that a hyper-parameter is in.
 struct Unit {
@@ -86,19 +85,18 @@ const UNITS: &[(&[&str], &[(&str, Unit)])] = &[
 ];
 
 /// The hyper-parameters of a method in other units; none where none has a unit.
-pub(crate) fn converted(
-    method: &str,
-    hyper: &BTreeMap<String, f64>,
-    units: Units,
-) -> Option<Vec<(String, f64)>> {
+pub(crate) fn converted(method: &str, hyper: &Settings, units: Units) -> Option<Settings> {
     let own = UNITS.iter().find(|(names, _)| names.contains(&method));
     let (_, fields) = own?;
-    let convert = |(name, value): (&String, &f64)| {
+    let convert = |(name, value): (&String, &Setting)| {
         let unit = fields.iter().find(|(field, _)| field == name);
         let factor = unit.map_or(1.0, |(_, unit)| {
             units.loss.powi(unit.loss) * units.parameter.powi(unit.parameter)
         });
-        (name.clone(), factor * value)
+        // What has a unit is a real number.
+        let real = value.real().filter(|_| unit.is_some());
+        let value = real.map_or_else(|| value.clone(), |v| (factor * v).into());
+        (name.clone(), value)
     };
     Some(hyper.iter().map(convert).collect())
 }
