@@ -212,9 +212,10 @@ impl Results {
 }
 
 /// Writes a file so that a reader, or a crash, sees the old content or the new and never a part:
-/// a temporary file in the same folder, synced and renamed.
+/// a temporary file in the same folder, synced and renamed. A link is followed, not replaced.
 pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut temporary = real.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let write = || -> io::Result<()> {
@@ -224,7 +225,7 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, &real)
     };
     write().map_err(|e| {
         // The first error is the one to report; there may be no temporary file at all.

@@ -180,7 +180,7 @@ impl Invariance {
         let ended_alike = path.x.len() == own.x.len();
         let verdict = if ended_alike && apart.is_some_and(|apart| apart <= self.tolerance) {
             Verdict::Invariant
-        } else if !(path.loss[1] <= path.loss[0]) {
+        } else if path.loss[1].is_nan() || path.loss[1] > path.loss[0] {
             Verdict::Diverges
         } else if path.run.failed.is_some() {
             Verdict::Refused

@@ -310,7 +310,7 @@ fn normal(path: &[String]) -> Vec<String> {
 
 fn fits(pattern: &[&str], path: &[String]) -> bool {
     let same = |(pattern, name): (&&str, &String)| match pattern.strip_prefix('*') {
-        Some(list) => name.ends_with("[]") == (list == "[]"),
+        Some(list) => name.matches("[]").count() == list.matches("[]").count(),
         None => pattern == name,
     };
     pattern.len() == path.len() && pattern.iter().zip(path).all(same)
