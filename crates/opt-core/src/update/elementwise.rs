@@ -216,8 +216,7 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
 
     fn slot_range(&self, name: &str, segment: usize) -> Option<Range<usize>> {
         let run = self.runs.get(self.run_of(segment)?)?;
-        let slots = self.groups[run.group].rule.slots();
-        let at = slots.iter().position(|slot| slot.name == name)?;
+        let at = self.groups[run.group].rule.slot(name)?;
         let place = &self.params.segments().get(segment)?.range;
         let begin = run.state.start + at * run.range.len() + place.start - run.range.start;
         Some(begin..begin + place.len())

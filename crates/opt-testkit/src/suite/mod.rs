@@ -102,10 +102,7 @@ fn sized<F: Scalar>(rows: usize, columns: usize) -> Quadratic<F> {
 
 type Setup<F> = (Quadratic<F>, AnyMethod<F, Quadratic<F>>, Vec<F>);
 
-fn setup<F: Scalar>(
-    entry: &Entry<F, Quadratic<F>>,
-    set: &Set<'_>,
-) -> Result<Setup<F>, String> {
+fn setup<F: Scalar>(entry: &Entry<F, Quadratic<F>>, set: &Set<'_>) -> Result<Setup<F>, String> {
     let objective = problem();
     let method = entry.build(set, &objective).map_err(text)?;
     let x = vec![F::zero(); objective.params().len()];
@@ -123,7 +120,8 @@ fn run<F: Scalar>(setup: &mut Setup<F>, steps: usize) -> Result<(), String> {
 fn snapshot<F: Scalar>((objective, method, x): &mut Setup<F>) -> Snapshot<F> {
     let map = objective.params();
     let mut parameters = Parameters::new(map, x).expect("the right length");
-    Snapshot::take(&mut [("method", method.as_mut()), ("x", &mut parameters)]).expect("names that differ")
+    Snapshot::take(&mut [("method", method.as_mut()), ("x", &mut parameters)])
+        .expect("names that differ")
 }
 
 fn distinct_names(subject: &Subject<'_>) -> Result<(), String> {
