@@ -203,6 +203,9 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Direction<F, O> for KfacDirecti
         }
         d.copy_from_slice(rest);
         blocks.precondition(&shown, rest, d)?;
+        if blocks.vanishes(x, d) {
+            report.fallback = Some(Fallback::Vanishes);
+        }
         Ok(report)
     }
 }
@@ -331,7 +334,7 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
         if !all_finite(&self.next) {
             return Err(FisherError::NonFinite("the step").into());
         }
-        if self.next == x && self.hyper.lr > 0.0 {
+        if self.blocks.vanishes(x, &self.step) {
             report.fallback = Some(Fallback::Vanishes);
         }
         if let Some(predicted) = predicted.filter(|_| adapt) {
