@@ -14,7 +14,7 @@ use opt_core::{
     Error as CoreError, GaussNewton, HessianDiag, HessianProduct, Layered, Objective, PerSample,
     Reparametrized,
 };
-use opt_nn::{Activation, BatchNorm, Error, Loss, Mlp, Spec, Target};
+use opt_nn::{Activation, BatchNorm, Error, Loss, Mlp, Target};
 
 #[test]
 fn hessian_products_against_differences_of_the_gradient() {
