@@ -58,9 +58,8 @@ impl Conditioning {
         for &update in &self.updates {
             while done < update {
                 for rows in batches.epoch(epoch).take((update - done) as usize) {
-                    let inputs = images.select(ndarray::Axis(0), rows);
-                    let labels: Vec<u8> = rows.iter().map(|&row| train.labels[row]).collect();
-                    mlp.load(inputs.view(), Target::Classes(&labels), done)
+                    let target = Target::Classes(&train.labels);
+                    mlp.load_rows(images.view(), target, rows, done)
                         .map_err(text)?;
                     sgd.step(&mut mlp, &mut x).map_err(text)?;
                     done += 1;

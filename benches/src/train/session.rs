@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, s};
+use ndarray::s;
 use opt_core::{AnyMethod, Counted, Layered, Objective};
-use opt_data::{Batches, Dataset, gather, gather_labels};
+use opt_data::{Batches, Dataset};
 use opt_nn::{Mlp, Target};
 
 use crate::experiment::{Kind, Schedule};
@@ -17,10 +17,6 @@ pub(super) struct Session<'a> {
     x: Vec<f32>,
     train: &'a Dataset,
     pub(super) batches: Batches,
-    /// The rows of the current epoch.
-    order: Vec<usize>,
-    inputs: Array2<f32>,
-    labels: Vec<u8>,
     /// Whether all updates see the first minibatch.
     fixed: bool,
     /// Samples of the minibatch that curvature is taken on.
@@ -54,37 +50,25 @@ impl Session<'_> {
     }
 
     fn load(&mut self) -> Result<(), String> {
-        let per_epoch = self.batches.per_epoch() as u64;
-        let batch = self.inputs.nrows();
-        if self.done.is_multiple_of(per_epoch) {
-            let epoch = self.batches.epoch(self.done / per_epoch);
-            self.order.clear();
-            self.order.extend(epoch.flatten());
-        }
-        let from = (self.done % per_epoch) as usize * batch;
-        let rows = &self.order[from..from + batch];
-        let text = |e: opt_data::Error| e.to_string();
-        gather(self.train.inputs.view(), rows, self.inputs.view_mut()).map_err(text)?;
-        gather_labels(&self.train.labels, rows, &mut self.labels).map_err(text)?;
         let mask = self
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .wrapping_add(self.done);
+        let inputs = self.train.inputs.view();
+        let target = target(self.kind, &self.train.labels);
+        let rows = self.batches.rows(self.done);
         let mlp = &mut self.network.inner;
-        let loaded = mlp.load(self.inputs.view(), target(self.kind, &self.labels), mask);
-        loaded.map_err(|e| e.to_string())?;
-        if self.curvature < batch {
-            let some = self.inputs.slice(s![..self.curvature, ..]);
-            let labels = target(self.kind, &self.labels[..self.curvature]);
-            let loaded = mlp.load_curvature(some, labels, mask);
-            loaded.map_err(|e| e.to_string())?;
+        let mut loaded = mlp.load_rows(inputs, target, rows, mask);
+        if loaded.is_ok() && self.curvature < rows.len() {
+            let some = &rows[..self.curvature];
+            loaded = mlp.load_curvature_rows(inputs, target, some, mask);
         }
-        Ok(())
+        loaded.map_err(|e| e.to_string())
     }
 
     /// What all evaluations cost so far, in gradients over `samples` samples.
     pub(super) fn gradients(&self, samples: usize) -> f64 {
-        let first = self.network.first_order() * self.inputs.nrows() as f64;
+        let first = self.network.first_order() * self.batches.batch() as f64;
         let second = self.network.second_order() * self.curvature as f64;
         (first + second) / samples as f64
     }
@@ -156,11 +140,8 @@ impl Trainer<'_> {
         let batch = contender.variant.batch.unwrap_or(training.batch);
         let batches = Batches::new(train.labels.len(), batch, seed);
         Ok(Session {
-            inputs: Array2::zeros((batch, inputs)),
-            labels: vec![0; batch],
             fixed: contender.variant.fixed,
             curvature: contender.variant.curvature.unwrap_or(batch).min(batch),
-            order: Vec::new(),
             schedule: if decays {
                 training.schedule
             } else {

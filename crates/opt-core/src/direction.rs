@@ -2,7 +2,7 @@ use crate::error::Error;
 use crate::method::Report;
 use crate::objective::Objective;
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
+use crate::state::visit::{State, Visit};
 use crate::tune::{Change, Field, Tune, unknown};
 
 /// What a direction has staged, taken over once x has moved. A trait of its own because

@@ -320,6 +320,7 @@ fn a_snapshot_holds_it_all() {
     let (mut w, _) = whitening(&moments(&normal(30, 5, 2)), &WhiteningOptions::default());
     let mut restored = Whitening::identity(5);
     Snapshot::take(&mut named(&mut w))
+        .unwrap()
         .restore(&mut named(&mut restored))
         .unwrap();
     assert_eq!(

@@ -26,13 +26,38 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
         seed: u64,
     ) -> Result<(), Error> {
+        self.take_in_curvature(inputs, target, None, seed)
+    }
+
+    /// [`load_curvature`](Self::load_curvature) of the chosen rows, as
+    /// [`load_rows`](Mlp::load_rows) takes them.
+    ///
+    /// # Errors
+    /// As [`load_rows`](Mlp::load_rows). The earlier minibatch then stays.
+    pub fn load_curvature_rows(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        rows: &[usize],
+        seed: u64,
+    ) -> Result<(), Error> {
+        self.take_in_curvature(inputs, target, Some(rows), seed)
+    }
+
+    fn take_in_curvature(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        chosen: Option<&[usize]>,
+        seed: u64,
+    ) -> Result<(), Error> {
         let spec = &self.net.spec;
-        check(spec, &inputs, target)?;
+        check(spec, &inputs, target, chosen)?;
         let mut batch = match self.curvature.batch.take() {
             Some(batch) => batch,
             None => Batch::new(spec),
         };
-        let loaded = batch.load(spec, inputs, Some(target), Some(seed));
+        let loaded = batch.load(spec, inputs, Some(target), chosen, Some(seed));
         if loaded.is_ok() {
             self.curvature.invalidate();
         }
@@ -174,9 +199,19 @@ impl<F: Scalar> PerSample<F> for Mlp<F> {
         } = self;
         let [inputs, deltas] = &mut curvature.work;
         let done = pooled(net, batch.rows, || {
-            net.squared_gradients((x, g), batch, trained, [inputs, deltas], square)
+            net.squared_gradients(batch, trained, [inputs, deltas], square)
         });
         done.map_err(CoreError::objective)?;
         Ok(loss)
+    }
+
+    fn penalty(&self, d: &mut [F]) {
+        d.fill(F::zero());
+        for places in &self.net.places {
+            let weight = &self.net.params.segments()[places.weight];
+            if let Some(d) = d.get_mut(weight.range.clone()) {
+                d.fill(F::of(self.net.spec.l2));
+            }
+        }
     }
 }

@@ -110,10 +110,19 @@ pub enum Error {
         targets: usize,
     },
 
+    /// A row was chosen that is not there.
+    #[error("row {row} was chosen of {rows}: the last is {}", rows - 1)]
+    Row {
+        /// The first such row.
+        row: usize,
+        /// Rows of the inputs.
+        rows: usize,
+    },
+
     /// A class label without an output.
     #[error("row {row} has class {class}, but the network has {outputs} outputs")]
     Class {
-        /// The first such row.
+        /// The first such row, of the inputs that were passed.
         row: usize,
         /// Its label.
         class: u8,

@@ -13,7 +13,7 @@ use crate::{Error, Spec, Target};
 
 /// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
 ///
-/// [`load`](Self::load) gives it a minibatch; all evaluations until the next see the same samples
+/// [`load`](Self::load) or [`load_rows`](Self::load_rows) gives it a minibatch; all evaluations until the next see the same samples
 /// and the same dropout masks. The parameters are not in here: they are the flat vector `x`
 /// that every call takes, with segments `layer0.weight` of shape (fan_out, fan_in), `layer0.bias`,
 /// `layer1.weight` and so on.
@@ -98,9 +98,51 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
         seed: u64,
     ) -> Result<(), Error> {
+        self.take_in(inputs, target, None, seed)
+    }
+
+    /// [`load`](Self::load) of the chosen rows of a whole data set, in their order and in one copy;
+    /// a row may come more than once.
+    ///
+    /// ```
+    /// use opt_core::Objective;
+    /// use opt_nn::{Activation, Init, Mlp, Spec, Target};
+    ///
+    /// let data = opt_data::digits()?;
+    /// let mut net = Mlp::<f32>::new(Spec::classifier(&[64, 10], Activation::Tanh))?;
+    /// let (x, mut g) = (net.init(Init::LeCun, 0), vec![0.0; net.params().len()]);
+    /// let mut batches = opt_data::Batches::new(data.labels.len(), 100, 0)?;
+    /// for update in 0..30 {
+    ///     let (rows, classes) = (batches.rows(update), Target::Classes(&data.labels));
+    ///     net.load_rows(data.inputs.view(), classes, rows, update)?;
+    ///     net.grad(&x, &mut g)?; // and an update of x
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`Error::Row`]. Of the classes, only those of chosen rows must
+    /// have an output.
+    pub fn load_rows(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        rows: &[usize],
+        seed: u64,
+    ) -> Result<(), Error> {
+        self.take_in(inputs, target, Some(rows), seed)
+    }
+
+    fn take_in(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        chosen: Option<&[usize]>,
+        seed: u64,
+    ) -> Result<(), Error> {
         let spec = &self.net.spec;
-        check(spec, &inputs, target)?;
-        self.batch.load(spec, inputs, Some(target), Some(seed))?;
+        check(spec, &inputs, target, chosen)?;
+        (self.batch).load(spec, inputs, Some(target), chosen, Some(seed))?;
         (self.fresh, self.followed, self.observed) = (false, false, None);
         self.curvature.invalidate();
         Ok(())
@@ -118,7 +160,7 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
     ) -> Result<Evaluation, Error> {
         self.net.params.check_len("x", x.len())?;
-        check(&self.net.spec, &inputs, target)?;
+        check(&self.net.spec, &inputs, target, None)?;
         let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
         let layers = self.net.spec.layers.len();
         let (mut loss, mut wrong, mut squared) = (0.0, 0_usize, 0.0);
@@ -206,7 +248,7 @@ impl<F: Scalar> Mlp<F> {
             scratch,
             ..
         } = self;
-        chunk.load(&net.spec, inputs, target, None)?;
+        chunk.load(&net.spec, inputs, target, None, None)?;
         pooled(net, chunk.rows, || net.forward(x, chunk, scratch, layers))
     }
 

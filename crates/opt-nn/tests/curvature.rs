@@ -130,6 +130,9 @@ fn squared_gradients_against_one_sample_at_a_time() {
         let mut plain = vec![0.0; n];
         assert_eq!(case.net.grad(&x, &mut plain).unwrap(), loss);
         assert_eq!(g, plain);
+        let mut penalty = vec![f64::NAN; n];
+        case.net.penalty(&mut penalty);
+        assert_eq!(penalty, case.penalty().to_vec());
         if case.spec.input_dropout > 0.0 {
             continue; // alone, a sample would have other masks
         }
@@ -142,7 +145,10 @@ fn squared_gradients_against_one_sample_at_a_time() {
                 Loss::SoftmaxCrossEntropy => Target::Classes(&case.classes[row..=row]),
                 _ => Target::Values(case.values.slice(s![row..=row, ..])),
             };
-            let mut one = Mlp::new(case.spec.clone()).unwrap();
+            // A penalty depends on no sample, and is told apart.
+            let mut spec = case.spec.clone();
+            spec.l2 = 0.0;
+            let mut one = Mlp::new(spec).unwrap();
             one.load(inputs, target, SEED).unwrap();
             one.grad(&x, &mut plain).unwrap();
             for (sum, g) in expected.iter_mut().zip(&plain) {

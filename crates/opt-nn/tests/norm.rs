@@ -114,7 +114,7 @@ fn a_minibatch_counts_once_and_inference_goes_by_the_running_statistics() {
     let (mut mlp, x) = network(Activation::Sigmoid, 0.0, 0.0);
     let state = |mlp: &mut Mlp<f64>| {
         let model: &mut dyn State<f64> = mlp;
-        Snapshot::take(&mut [("model", model)])
+        Snapshot::take(&mut [("model", model)]).unwrap()
     };
     let target = Target::Classes(&labels);
     mlp.load(inputs.view(), target, 0).unwrap();
@@ -169,17 +169,15 @@ fn resumed_it_infers_the_same() {
     mlp.accept();
     let map = mlp.params().clone();
     let take = |mlp: &mut Mlp<f64>, x: &mut [f64]| {
-        let mut parameters = Parameters { map: &map, x };
+        let mut parameters = Parameters::new(&map, x).unwrap();
         let model: &mut dyn State<f64> = mlp;
-        Snapshot::take(&mut [("model", model), ("x", &mut parameters)])
+        Snapshot::take(&mut [("model", model), ("x", &mut parameters)]).unwrap()
     };
     let saved = take(&mut mlp, &mut x);
     let (mut other, _) = network(Activation::Tanh, 0.0, 0.0);
     let model: &mut dyn State<f64> = &mut other;
-    let mut parameters = Parameters {
-        map: &map,
-        x: &mut x.clone(),
-    };
+    let mut copy = x.clone();
+    let mut parameters = Parameters::new(&map, &mut copy).unwrap();
     saved
         .restore(&mut [("model", model), ("x", &mut parameters)])
         .unwrap();

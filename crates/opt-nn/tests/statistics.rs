@@ -138,7 +138,7 @@ fn a_step_that_is_not_accepted_has_observed_nothing() {
         assert_eq!(shown.unwrap(), 3);
         seen
     };
-    let state = |net: &mut Mlp<f64>| Snapshot::take(&mut [("model", net)]);
+    let state = |net: &mut Mlp<f64>| Snapshot::take(&mut [("model", net)]).unwrap();
     let (before, once) = (state(&mut net), first(&mut net));
     assert_eq!(first(&mut net), once);
     assert_eq!(state(&mut net), before);
@@ -178,7 +178,7 @@ fn state_resumes_cursor_and_whitening() {
     net.set_whitening(1, u.view(), Array1::from_elem(6, 0.3).view())
         .unwrap();
     observe(&mut net, &x, 5);
-    let saved = Snapshot::take(&mut [("model", &mut net)]);
+    let saved = Snapshot::take(&mut [("model", &mut net)]).unwrap();
 
     let mut plain = network(7);
     let error = saved
@@ -208,8 +208,9 @@ fn state_resumes_cursor_and_whitening() {
     // Nothing is set, nothing is visited.
     let none =
         || Mlp::<f64>::new(spec(&[4, 6, 5, 3], Activation::Tanh, Loss::SquaredError)).unwrap();
-    let empty = Snapshot::<f64>::take(&mut []);
-    assert_eq!(Snapshot::take(&mut [("model", &mut none())]), empty);
+    let empty = Snapshot::<f64>::take(&mut []).unwrap();
+    let found = Snapshot::take(&mut [("model", &mut none())]).unwrap();
+    assert_eq!(found, empty);
     // A cursor beyond a smaller set is taken around.
     let mut smaller = network(2);
     smaller

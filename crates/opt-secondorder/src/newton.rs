@@ -1,9 +1,10 @@
 use opt_core::{
     Bound, Error as CoreError, FieldVisitor, HessianProduct, Hyper, Method, ParamMap, Report,
-    Scalar, State, Visit, all_finite, dot,
+    Scalar, State, Tuned, Visit, all_finite, dot,
 };
 
-use crate::Error;
+use crate::error::Error;
+use crate::vectors::check_range;
 
 /// Most parameters that [`NewtonMethod`] takes: its matrix is then 32 MiB, and one factorization
 /// takes a second or so.
@@ -29,9 +30,9 @@ pub const MAX_NEWTON: usize = 2048;
 /// elsewhere v may point uphill, or to a saddle point. At a minimum, where g is 0, it does not move.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Newton {
-    /// α.
+    /// α. With 0, `x` stays.
     pub lr: f64,
-    /// λ, in units of H.
+    /// λ, in units of H, and so in those of the loss over x².
     pub damping: f64,
 }
 
@@ -46,15 +47,15 @@ impl Default for Newton {
 
 impl Hyper for Newton {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
     }
 }
 
 /// [`Newton`] over an objective. It has no state.
 #[derive(Clone, Debug)]
 pub struct NewtonMethod<F> {
-    hyper: Newton,
+    hyper: Tuned<Newton>,
     params: ParamMap,
     gradient: Vec<F>,
     /// A column of the identity.
@@ -65,17 +66,19 @@ pub struct NewtonMethod<F> {
     direction: Vec<f64>,
 }
 
-impl<F: Scalar> NewtonMethod<F> {
+impl Newton {
+    /// The method for these parameters.
+    ///
     /// # Errors
     /// [`CoreError::Hyper`]; [`Error::TooLarge`] beyond [`MAX_NEWTON`] parameters.
-    pub fn new(hyper: Newton, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<NewtonMethod<F>, CoreError> {
+        let hyper = Tuned::new::<F>(self)?;
         let n = params.len();
         if n > MAX_NEWTON {
             let (params, limit) = (n, MAX_NEWTON);
             return Err(Error::TooLarge { params, limit }.into());
         }
-        Ok(Self {
+        Ok(NewtonMethod {
             hyper,
             params: params.clone(),
             gradient: vec![F::zero(); n],
@@ -85,7 +88,11 @@ impl<F: Scalar> NewtonMethod<F> {
             direction: vec![0.0; n],
         })
     }
+}
 
+opt_core::tune_by!(NewtonMethod, hyper);
+
+impl<F: Scalar> NewtonMethod<F> {
     /// Writes the symmetrized Hessian plus damping over the matrix.
     fn assemble<O>(&mut self, objective: &mut O, x: &[F]) -> Result<(), CoreError>
     where
@@ -107,7 +114,8 @@ impl<F: Scalar> NewtonMethod<F> {
         for i in 0..n {
             for j in 0..i {
                 // The upper half is not read again.
-                self.matrix[i * n + j] = 0.5 * (self.matrix[i * n + j] + self.matrix[j * n + i]);
+                let (lower, upper) = (self.matrix[i * n + j], self.matrix[j * n + i]);
+                self.matrix[i * n + j] = 0.5 * lower + 0.5 * upper;
             }
             self.matrix[i * n + i] += self.hyper.damping;
         }
@@ -129,16 +137,15 @@ impl<F: Scalar, O: HessianProduct<F> + ?Sized> Method<F, O> for NewtonMethod<F> 
         if !all_finite(&self.direction) {
             return Err(Error::NonFinite("the Newton step").into());
         }
-        let lr = self.hyper.lr;
-        for (x, v) in x.iter_mut().zip(&self.direction) {
-            *x -= F::of(lr * v);
+        // The column's buffer is free.
+        let (lr, next) = (self.hyper.lr, &mut self.column);
+        for ((next, x), v) in next.iter_mut().zip(&*x).zip(&self.direction) {
+            *next = F::of(x.f64() - lr * v);
         }
+        check_range(&self.params, next)?;
+        x.copy_from_slice(next);
+        objective.accept();
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), CoreError> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 

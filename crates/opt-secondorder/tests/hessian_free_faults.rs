@@ -106,8 +106,8 @@ impl<O: GaussNewton<f64>> GaussNewton<f64> for Faulty<O> {
 }
 
 fn snapshot(map: &ParamMap, method: &mut HessianFreeMethod<f64>, x: &mut [f64]) -> Snapshot<f64> {
-    let mut parameters = Parameters { map, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut parameters)])
+    let mut parameters = Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut parameters)]).unwrap()
 }
 
 #[test]

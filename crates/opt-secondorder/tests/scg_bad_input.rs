@@ -17,7 +17,8 @@ fn method<F: Scalar>() -> ScgMethod<F> {
 
 fn snapshot<F: Scalar>(method: &mut ScgMethod<F>, x: &mut [F]) -> Snapshot<F> {
     let map = &ParamMap::flat(x.len()).unwrap();
-    Snapshot::take(&mut [("method", method), ("x", &mut Parameters { map, x })])
+    let x = &mut Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", x)]).unwrap()
 }
 
 /// Rosenbrock's function, whose evaluations may go wrong.
@@ -123,7 +124,7 @@ fn a_restart_of_the_program_changes_no_bit() {
         let saved = run(&mut method(), &mut START.clone(), at);
         let (mut scg, mut x) = (method(), [0.0; 2]);
         let map = &ParamMap::flat(2).unwrap();
-        let mut parameters = Parameters { map, x: &mut x };
+        let mut parameters = Parameters::new(map, &mut x).unwrap();
         let states = &mut [("method", &mut scg as _), ("x", &mut parameters as _)];
         saved.restore(states).unwrap();
         failures += numbers(&mut scg)["failed"] as usize;

@@ -347,10 +347,7 @@ fn steps_resume_bitwise_and_do_not_depend_on_the_number_of_threads() {
                         if restart && step % 2 == 0 {
                             let saved = snapshot(method.as_mut(), &map, &mut x);
                             method = both(&plain(form), &map).into_iter().nth(kind).unwrap();
-                            let mut parameters = Parameters {
-                                map: &map,
-                                x: &mut x,
-                            };
+                            let mut parameters = Parameters::new(&map, &mut x).unwrap();
                             saved
                                 .restore(&mut [("method", method.as_mut()), ("x", &mut parameters)])
                                 .unwrap();

@@ -107,10 +107,9 @@ fn run<F: Scalar>(setup: &mut Setup<F>, steps: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn snapshot<F: Scalar>((objective, method, x): &mut Setup<F>) -> Snapshot<F> {
-    let map = objective.params();
-    let mut parameters = Parameters { map, x };
-    Snapshot::take(&mut [("method", method.as_mut()), ("x", &mut parameters)])
+fn snapshot<F: Scalar>((objective, method, x): &mut Setup<F>) -> Result<Snapshot<F>, String> {
+    let mut parameters = Parameters::new(objective.params(), x).map_err(text)?;
+    Snapshot::take(&mut [("method", method.as_mut()), ("x", &mut parameters)]).map_err(text)
 }
 
 fn descent(subject: &Subject<'_>) -> Result<(), String> {
@@ -128,18 +127,17 @@ fn resumed(
 ) -> Result<(), String> {
     let mut whole = setup(subject.double, &[])?;
     run(&mut whole, 7)?;
-    let saved = through(snapshot(&mut whole))?;
+    let saved = through(snapshot(&mut whole)?)?;
     run(&mut whole, 6)?;
 
     let (objective, mut method, mut x) = setup(subject.double, &[])?;
-    let map = objective.params();
-    let mut parameters = Parameters { map, x: &mut x };
+    let mut parameters = Parameters::new(objective.params(), &mut x).map_err(text)?;
     saved
         .restore(&mut [("method", method.as_mut()), ("x", &mut parameters)])
         .map_err(text)?;
     let mut resumed = (objective, method, x);
     run(&mut resumed, 6)?;
-    let (a, b) = (snapshot(&mut whole), snapshot(&mut resumed));
+    let (a, b) = (snapshot(&mut whole)?, snapshot(&mut resumed)?);
     ensure(a == b, || format!("{a:?} is not {b:?}"))
 }
 
@@ -275,7 +273,7 @@ fn bad_hyper(subject: &Subject<'_>) -> Result<(), String> {
 fn bad_evaluations(subject: &Subject<'_>) -> Result<(), String> {
     let mut setup = setup(subject.double, &[])?;
     run(&mut setup, 3)?;
-    let before = snapshot(&mut setup);
+    let before = snapshot(&mut setup)?;
     for fault in [Fault::Loss, Fault::Gradient(16), Fault::Refusal] {
         setup.0.fault = Some(fault);
         let (objective, method, x) = &mut setup;
@@ -289,7 +287,7 @@ fn bad_evaluations(subject: &Subject<'_>) -> Result<(), String> {
             _ => false,
         };
         ensure(right, || format!("{fault:?} gives {result:?}"))?;
-        ensure(snapshot(&mut setup) == before, || {
+        ensure(snapshot(&mut setup)? == before, || {
             format!("{fault:?} changed something")
         })?;
     }
@@ -300,7 +298,7 @@ fn bad_evaluations(subject: &Subject<'_>) -> Result<(), String> {
 fn bad_lengths(subject: &Subject<'_>) -> Result<(), String> {
     let mut setup = setup(subject.double, &[])?;
     run(&mut setup, 2)?;
-    let before = snapshot(&mut setup);
+    let before = snapshot(&mut setup)?;
     for len in [0, 19, 21] {
         let (objective, method, _) = &mut setup;
         let mut x = vec![7.0; len];
@@ -310,7 +308,7 @@ fn bad_lengths(subject: &Subject<'_>) -> Result<(), String> {
             format!("{len}: {result:?}")
         })?;
     }
-    ensure(snapshot(&mut setup) == before, || {
+    ensure(snapshot(&mut setup)? == before, || {
         "the state has changed".to_owned()
     })
 }

@@ -62,6 +62,7 @@ macro_rules! forward_objective {
         }
         $crate::forward_objective! { @trait $wrapper, $inner, $note, PerSample,
             fn samples(&self) -> usize;
+            fn penalty(&self, d: &mut [F]) -> ();
             [Gradient] fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, $crate::Error>;
         }
         impl<F: $crate::Scalar, O: $crate::Layered<F>> $crate::Layered<F> for $wrapper<O> {

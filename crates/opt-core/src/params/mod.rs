@@ -6,7 +6,7 @@ mod view;
 use crate::error::Error;
 use crate::kernel::{all_finite, first_non_finite};
 use crate::scalar::Scalar;
-use crate::state::Visit;
+use crate::state::visit::Visit;
 
 /// One named tensor inside the flat parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,10 +150,11 @@ impl ParamMap {
     }
 
     /// Shows a vector of state of this map, such as a velocity, segment by segment, as
-    /// `name/segment`. Of another length than the map's, nothing is shown.
+    /// `name/segment`. Of another length than the map's, it is shown whole, with the shape that it
+    /// should have: a snapshot refuses it.
     pub fn visit<F: Scalar>(&self, name: &str, data: &mut [F], visitor: &mut dyn Visit<F>) {
         if data.len() != self.len {
-            return;
+            return visitor.buffer(name, &[self.len], data);
         }
         for segment in &self.segments {
             let name = format!("{name}/{}", segment.name);

@@ -12,6 +12,10 @@ pub trait Choice: Copy + PartialEq + 'static {
     const ALL: &'static [(&'static str, Self)];
 }
 
+impl Choice for bool {
+    const ALL: &'static [(&'static str, Self)] = &[("false", false), ("true", true)];
+}
+
 /// A field of any choice.
 trait AnyChoice {
     fn name(&self) -> &'static str;

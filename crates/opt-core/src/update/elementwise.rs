@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::kernel::first_non_finite;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
+use crate::state::visit::{State, Visit};
 use crate::tune::Tuned;
 
 /// Elementwise rules with their state: one rule for all parameters ([`FirstOrder`]), or one for

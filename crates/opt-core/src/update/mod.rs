@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::kernel::GRAIN;
 use crate::params::ParamMap;
 use crate::scalar::Scalar;
-use crate::state::State;
+use crate::state::visit::State;
 use crate::tune::Tune;
 
 /// One segment of the parameters, and the direction to step it by; without one, the segment, its

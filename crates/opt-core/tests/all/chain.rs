@@ -15,7 +15,7 @@ pub(crate) struct Chain {
 
 impl Hyper for Chain {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
+        visit("lr", &mut self.lr, Bound::NonNegative);
         visit("mu", &mut self.mu, Bound::Unit);
         visit("init", &mut self.init, Bound::NonNegative);
     }

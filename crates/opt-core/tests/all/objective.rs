@@ -92,7 +92,7 @@ fn what_cannot_be_checked_is_refused() {
         let error = check_gradient(&mut cubic(&[]), &X, h).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("h = {h}: must be finite and above 0")
+            format!("h = {h}: must be finite and above 0, also in the parameters' type")
         );
     }
     for len in [0, 6, 8] {

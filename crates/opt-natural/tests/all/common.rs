@@ -75,13 +75,14 @@ where
     M: Method<F, O> + ?Sized,
 {
     let map = model.params().clone();
-    let mut parameters = Parameters { map: &map, x };
+    let mut parameters = Parameters::new(&map, x).unwrap();
     let mut method = Whole(method, PhantomData);
     Snapshot::take(&mut [
         ("method", &mut method as &mut dyn State<F>),
         ("x", &mut parameters),
         ("model", model),
     ])
+    .unwrap()
 }
 
 /// Puts everything back.
@@ -92,7 +93,7 @@ where
     M: Method<F, O> + ?Sized,
 {
     let map = model.params().clone();
-    let mut parameters = Parameters { map: &map, x };
+    let mut parameters = Parameters::new(&map, x).unwrap();
     let mut method = Whole(method, PhantomData);
     saved
         .restore(&mut [
