@@ -27,6 +27,18 @@ pub trait Direction<F: Scalar, O: ?Sized>: Staged + State<F> + Tune {
     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error>;
 }
 
+impl<T: Staged + ?Sized> Staged for Box<T> {
+    fn commit(&mut self) {
+        (**self).commit();
+    }
+}
+
+impl<F: Scalar, O: ?Sized, D: Direction<F, O> + ?Sized> Direction<F, O> for Box<D> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
+        (**self).propose(objective, x, d)
+    }
+}
+
 /// The gradient itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gradient;

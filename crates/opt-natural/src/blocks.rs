@@ -97,11 +97,15 @@ impl<F: Decompose> Blocks<F> {
         (damping, mut scale): (f64, f64),
     ) -> Result<f64, Error> {
         let keep = (1.0 - 1.0 / (self.t as f64 + 1.0)).min(decay);
-        let old = self.moments.iter().zip(shown);
-        for (next, (old, layer)) in self.next_moments.iter_mut().zip(old) {
+        let old = self.moments.iter().zip(shown).zip(&self.layers);
+        for (next, ((old, layer), dense)) in self.next_moments.iter_mut().zip(old) {
             next.blend(old, layer, keep)?;
             if !next.is_finite() {
-                return Err(FisherError::NonFinite("a Kronecker factor").into());
+                return Err(FisherError::Overflow {
+                    what: "the Kronecker factors",
+                    layer: dense.name.clone(),
+                }
+                .into());
             }
         }
         let mut attempts = 0..ATTEMPTS;
@@ -139,6 +143,11 @@ impl<F: Decompose> Blocks<F> {
             inverse.precondition(dense, pair, rest, out)?;
         }
         Ok(())
+    }
+
+    /// Whether some layer's weight has a step that does not move it.
+    pub(crate) fn vanishes(&self, x: &[F], step: &[F]) -> bool {
+        self.layers.iter().any(|dense| dense.vanishes(x, step))
     }
 
     pub(crate) fn commit(&mut self) {

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 use opt_core::{
     Bound, Change, Error, Fallback, Field, FieldVisitor, FirstOrder, Hyper, LayerPlace, Method,
     Prefixed, Reparametrized, Report, Rule, Scalar, Segment, State, Tune, Tuned, Update, Visit,
-    list_hyper,
+    all_finite, list_hyper,
 };
 use opt_linalg::{Decompose, Eigh, Moments, Whitening, WhiteningOptions, gemm};
 
@@ -67,8 +67,7 @@ impl Hyper for Whiten {
 /// there is no successor, and stay as they are. The paper does not speak of either.
 ///
 /// It needs [`Reparametrized`], for which a layer costs one more product forward and one back; under
-/// gradient descent with momentum, [`Preconditioned`](crate::Preconditioned) is the same method for
-/// less.
+/// gradient descent with momentum, [`Prong`](crate::Prong) is the same method for less.
 ///
 /// Call [`release`](Self::release) to get plain W and b back.
 pub struct ProngCoordinates<F: Scalar, R, const N: usize> {
@@ -134,16 +133,20 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         let plain: Vec<_> = (self.whitenings.iter())
             .map(|old| Whitening::identity(old.c.len()))
             .collect();
-        self.install(objective, &plain)?;
         reparametrize(x, &self.layers, &self.whitenings, &plain)?;
+        objective.clear_whitening();
         self.carry(&plain)?;
         self.whitenings = plain;
         self.t = 0;
         Ok(())
     }
 
-    /// New whitenings from samples in the old coordinates.
-    fn estimate<O>(&mut self, objective: &mut O, x: &[F]) -> Result<Vec<Whitening<F>>, Error>
+    /// New whitenings from samples in the old coordinates, and how many samples that were.
+    fn estimate<O>(
+        &mut self,
+        objective: &mut O,
+        x: &[F],
+    ) -> Result<(Vec<Whitening<F>>, usize), Error>
     where
         O: Reparametrized<F> + ?Sized,
     {
@@ -172,7 +175,7 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
             let eigen = self.eigh.compute(moments.lower())?;
             whitening.update(moments.mean(), &eigen, &options)?;
         }
-        Ok(next)
+        Ok((next, shown))
     }
 
     /// Sets the objective's U and c, or leaves all as they were.
@@ -183,13 +186,25 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         for (index, whitening) in to.iter().enumerate() {
             let set = objective.set_whitening(index, whitening.u.view(), whitening.c.view());
             if let Err(error) = set {
-                for (index, old) in self.whitenings.iter().enumerate().take(index) {
-                    objective.set_whitening(index, old.u.view(), old.c.view())?;
-                }
+                self.revert(objective)?;
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Gives the objective its U and c of before this step, or none before the first.
+    fn revert<O>(&self, objective: &mut O) -> Result<(), Error>
+    where
+        O: Reparametrized<F> + ?Sized,
+    {
+        if self.t == 0 {
+            objective.clear_whitening();
+            return Ok(());
+        }
+        let all = self.whitenings.iter().enumerate();
+        all.map(|(index, old)| objective.set_whitening(index, old.u.view(), old.c.view()))
+            .collect()
     }
 
     /// Takes the velocities from the old coordinates to those of `to`.
@@ -284,7 +299,11 @@ where
         let (mut target, mut fallback) = (None, None);
         if due {
             match self.estimate(objective, x) {
-                Ok(next) => target = Some(next),
+                Ok((next, shown)) => {
+                    let few = Dense::few(&self.layers, shown as u64);
+                    fallback = few.then_some(Fallback::FewSamples);
+                    target = Some(next);
+                }
                 // Without any factor there is nothing to keep.
                 Err(error) if self.t == 0 => return Err(error),
                 Err(_) => fallback = Some(Fallback::FactorKept),
@@ -295,12 +314,15 @@ where
         self.gradient.resize(x.len(), F::zero());
         if let Some(to) = &target {
             reparametrize(&mut self.next, &self.layers, &self.whitenings, to)?;
+            if !all_finite(&self.next) {
+                return Err(FisherError::NonFinite("a reparametrized weight").into());
+            }
             self.install(objective, to)?;
         }
         // Until here, and if this fails, x and the state are as they were.
         let evaluated = self.evaluate(objective);
         if evaluated.is_err() && target.is_some() {
-            self.install(objective, &self.whitenings)?;
+            self.revert(objective)?;
         }
         let mut report = evaluated?;
         if let Some(to) = target {

@@ -1,7 +1,7 @@
 //! What PRONG keeps of one layer's input: statistics, and how to whiten by them.
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
-use opt_core::{Scalar, State, Visit, dot};
+use opt_core::{Scalar, State, Visit, all_finite, dot};
 use opt_linalg::{Cholesky, Decompose, Eigh, Error, Moments, gemm};
 use rayon::prelude::*;
 
@@ -134,13 +134,14 @@ impl<F: Decompose> Factor<F> {
         self.next.as_ref().unwrap_or(&self.current)
     }
 
-    /// The input's rows times (Σ + εI)⁻¹, about the mean; stages the running variances.
+    /// The input's rows times (Σ + εI)⁻¹, about the mean; stages the running variances. `None` if
+    /// those overflow.
     pub(crate) fn precondition<'b>(
         &mut self,
         input: ArrayView2<'_, F>,
         (eps, decay): (f64, Option<f64>),
         buffers: &'b mut Buffers<F>,
-    ) -> Result<Whitened<'b, F>, opt_core::Error> {
+    ) -> Result<Option<Whitened<'b, F>>, opt_core::Error> {
         let ((rows, n), zero, one) = (input.dim(), F::zero(), F::one());
         let inverse = self.next.as_ref().unwrap_or(&self.current);
         let Buffers {
@@ -176,6 +177,9 @@ impl<F: Decompose> Factor<F> {
                 )?;
                 self.followed.assign(&inverse.variance);
                 follow(&mut self.followed, out.view(), decay);
+                if !self.followed.as_slice().is_some_and(all_finite) {
+                    return Ok(None);
+                }
                 centred.assign(&out);
                 centred *= &scales(&self.followed, eps);
                 gemm(
@@ -199,7 +203,7 @@ impl<F: Decompose> Factor<F> {
         // A view for as long as the buffers.
         let rows = ArrayView2::from_shape((rows, n), out.into_slice().unwrap_or_default());
         let rows = rows.map_err(opt_core::Error::objective)?;
-        Ok(Whitened { rows, along })
+        Ok(Some(Whitened { rows, along }))
     }
 
     /// R·(Σ + εI)⁻¹, of R's shape (fan_out, fan_in), and its product with c. After

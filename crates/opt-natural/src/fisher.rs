@@ -52,6 +52,15 @@ pub enum FisherError {
     #[error("there is no statistics set to whiten from: give the model one")]
     NoStatistics,
 
+    /// Statistics of a layer that its type cannot hold.
+    #[error("{what} of layer `{layer}` overflow: bring its inputs near 1, or scale the loss")]
+    Overflow {
+        /// Which.
+        what: &'static str,
+        /// The layer's weight.
+        layer: String,
+    },
+
     /// A result that is NaN or infinite, from a finite gradient.
     #[error("{0} is not finite: raise the damping, or lower the learning rate")]
     NonFinite(&'static str),

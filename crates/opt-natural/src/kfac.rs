@@ -54,8 +54,8 @@ impl Choice for StepSize {
 ///
 /// [`method`](Self::method) needs [`SampledFisher`], and that every parameter belongs to one dense
 /// layer; [`direction`](Self::direction) is the preconditioned gradient alone, for any
-/// [`Update`](opt_core::Update) and with parameters outside of layers. A step takes two passes forward and backward, which spare the product that
-/// makes the gradient; for each layer of n inputs and m outputs 3·batch·(n² + m²) operations and
+/// [`Update`](opt_core::Update) and with parameters outside of layers. A step takes two passes
+/// forward and backward, which spare the product that makes the gradient; for each layer of n inputs and m outputs 3·batch·(n² + m²) operations and
 /// three or four products of (batch, n) by (n, m); and 2(n³ + m³)/T. A penalty inside the
 /// objective costs 2mn(m + n) more.
 ///
@@ -203,6 +203,9 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Direction<F, O> for KfacDirecti
         }
         d.copy_from_slice(rest);
         blocks.precondition(&shown, rest, d)?;
+        if blocks.vanishes(x, d) {
+            report.fallback = Some(Fallback::Vanishes);
+        }
         Ok(report)
     }
 }
@@ -331,7 +334,7 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
         if !all_finite(&self.next) {
             return Err(FisherError::NonFinite("the step").into());
         }
-        if self.next == x && self.hyper.lr > 0.0 {
+        if self.blocks.vanishes(x, &self.step) {
             report.fallback = Some(Fallback::Vanishes);
         }
         if let Some(predicted) = predicted.filter(|_| adapt) {

@@ -6,6 +6,7 @@ use opt_core::{
 use opt_linalg::{Decompose, Eigh, Moments, gemm};
 use rayon::prelude::*;
 
+use crate::FisherError;
 use crate::dense::Dense;
 use crate::factor::{Buffers, Factor};
 
@@ -118,13 +119,6 @@ impl<F: Decompose> ProngDirection<F> {
         Ok(shown)
     }
 
-    /// Whether so many samples are fewer than some layer has inputs.
-    fn few(&self, samples: u64) -> bool {
-        self.layers
-            .iter()
-            .any(|dense| samples < dense.fan_in as u64)
-    }
-
     /// Stages new factors for all layers, or for none.
     fn prepare(&mut self, moments: &[Moments<F>]) -> Result<(), Error> {
         let eps = self.settings.eps;
@@ -158,6 +152,9 @@ impl<F: Decompose> ProngDirection<F> {
         let collect = first || left < samples;
         let squared = most.f64() * most.f64() * (counts.seen + rows) as f64;
         if collect && F::of(squared).is_infinite() {
+            if first {
+                return Err(self.overflow("the statistics", layers).into());
+            }
             let counts = Counts { seen: 0, ..counts };
             let next = Next {
                 counts,
@@ -192,7 +189,7 @@ impl<F: Decompose> ProngDirection<F> {
             };
             return Ok((next, Some(Fallback::FactorKept)));
         }
-        let few = self.few(counts.seen);
+        let few = Dense::few(&self.layers, counts.seen);
         let counts = Counts {
             seen: 0,
             since: 0,
@@ -203,6 +200,17 @@ impl<F: Decompose> ProngDirection<F> {
             keep: false,
         };
         Ok((next, few.then_some(Fallback::FewSamples)))
+    }
+
+    /// Names the layer with the greatest input.
+    fn overflow(&self, what: &'static str, layers: &[Layer<'_, F>]) -> FisherError {
+        let most = |layer: &Layer<'_, F>| layer.input.iter().fold(0.0, |m, v| v.f64().abs().max(m));
+        let all = self.layers.iter().zip(layers);
+        let worst = all.max_by(|a, b| most(a.1).total_cmp(&most(b.1)));
+        FisherError::Overflow {
+            what,
+            layer: worst.map_or_else(String::new, |(dense, _)| dense.name.clone()),
+        }
     }
 
     /// Stages factors from the statistics with this minibatch.
@@ -223,6 +231,13 @@ impl<F: Decompose> ProngDirection<F> {
         let (one, how) = (F::one(), (self.settings.eps, self.settings.decay));
         for ((dense, factor), layer) in self.layers.iter().zip(&mut self.factors).zip(layers) {
             let whitened = factor.precondition(layer.input, how, &mut self.buffers)?;
+            let Some(whitened) = whitened else {
+                return Err(FisherError::Overflow {
+                    what: "the running variances",
+                    layer: dense.name.clone(),
+                }
+                .into());
+            };
             let (mut rest_along, shape) = (None, (dense.fan_out, dense.fan_in));
             if greatest(&d[dense.weight.clone()]) > F::zero() {
                 let (rest, along) = factor.precondition_rest(dense.weight(d)?, how)?;
@@ -263,6 +278,7 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
             _ => 0,
         };
         let mut report = Report::new(objective.deltas(x, d)?)?;
+        self.params.check_gradient(d)?;
         let (layers, most) = Dense::all_shown(&self.layers, &*objective)?;
         // Inside the pool: else every product would wake it from outside.
         let joined = rayon::join(
@@ -281,8 +297,11 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
         if moves {
             next.counts.since = next.counts.since.saturating_add(1);
         }
-        if observed > 0 && self.few(observed as u64) {
+        if observed > 0 && Dense::few(&self.layers, observed as u64) {
             report.fallback = report.fallback.or(Some(Fallback::FewSamples));
+        }
+        if moves && self.layers.iter().any(|dense| dense.vanishes(x, d)) {
+            report.fallback = report.fallback.or(Some(Fallback::Vanishes));
         }
         self.next = Some(next);
         Ok(report)

@@ -45,10 +45,6 @@ pub enum Error {
     #[error("no minibatch is loaded: call `load` first")]
     NotLoaded,
 
-    /// Statistics were to be observed before there were samples for them.
-    #[error("there is no statistics set: call `set_statistics` first")]
-    NoStatistics,
-
     /// A whitening with a NaN or an infinity.
     #[error("U or c of layer {layer} is not finite: raise the ε of its eigenvalues, or skip it")]
     NonFiniteWhitening {

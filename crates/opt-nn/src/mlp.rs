@@ -47,6 +47,8 @@ pub struct Mlp<F> {
     pub(crate) statistics: Option<ArcArray2<F>>,
     /// The row of `statistics` that is observed next.
     pub(crate) cursor: u64,
+    /// Where it will be once the step that has observed is accepted.
+    pub(crate) observed: Option<u64>,
     pub(crate) curvature: Curvature<F>,
 }
 
@@ -78,6 +80,7 @@ impl<F: Scalar> Mlp<F> {
             scratch: Pass::new(&net.spec),
             statistics: None,
             cursor: 0,
+            observed: None,
             curvature: Curvature::new(&net.spec),
             net,
         })
@@ -140,7 +143,7 @@ impl<F: Scalar> Mlp<F> {
         let spec = &self.net.spec;
         check(spec, &inputs, target, chosen)?;
         (self.batch).load(spec, inputs, Some(target), chosen, Some(seed))?;
-        (self.fresh, self.followed) = (false, false);
+        (self.fresh, self.followed, self.observed) = (false, false, None);
         self.curvature.invalidate();
         Ok(())
     }
@@ -300,8 +303,11 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     }
 
     /// The running statistics take in the minibatch, as its last gradient saw it; once, and only if
-    /// what they come to is finite.
+    /// what they come to is finite. Observation goes on after the samples that were shown.
     fn accept(&mut self) {
+        if let Some(next) = self.observed.take() {
+            self.cursor = next;
+        }
         if self.fresh && !self.followed {
             let Net { spec, running, .. } = &mut self.net;
             self.trained.norms.follow(spec, running);

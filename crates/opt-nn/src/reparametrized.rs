@@ -20,7 +20,7 @@ impl<F: Scalar> Mlp<F> {
             return Err(Error::EmptyBatch);
         }
         check_width("statistics", self.net.spec.inputs, inputs.ncols())?;
-        (self.statistics, self.cursor) = (Some(inputs), 0);
+        (self.statistics, self.cursor, self.observed) = (Some(inputs), 0, None);
         Ok(())
     }
 
@@ -30,19 +30,13 @@ impl<F: Scalar> Mlp<F> {
         let u = view(&whitening.u, whitening.c.len(), whitening.c.len());
         Some((u.ok()?, ArrayView1::from(&whitening.c)))
     }
-
-    /// Takes U and c from all layers. `x` then stands for another function, unless it is changed
-    /// too.
-    pub fn clear_whitening(&mut self) {
-        self.net.whitening.fill(None);
-    }
 }
 
 impl<F: Scalar> Mlp<F> {
     /// What [`Layered::observe`](opt_core::Layered::observe) does.
     ///
-    /// Every call goes on where the last successful one ended, and from the last row of the
-    /// statistics set to the first. More samples than there are rows count as one pass over all
+    /// A call goes on where the last one ended whose step was accepted, and from the last row of
+    /// the statistics set to the first. More samples than there are rows count as one pass over all
     /// of them: to see a row twice tells nothing.
     pub(crate) fn observe_inputs(
         &mut self,
@@ -71,7 +65,7 @@ impl<F: Scalar> Mlp<F> {
             }
             (left, at) = (left - count, (at + count) % rows);
         }
-        self.cursor = at as u64;
+        self.observed = Some(at as u64);
         Ok(samples.min(rows))
     }
 }
@@ -105,6 +99,10 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
         })?;
         self.net.whitening[index] = Some(whitening);
         Ok(())
+    }
+
+    fn clear_whitening(&mut self) {
+        self.net.whitening.fill(None);
     }
 }
 

@@ -106,6 +106,10 @@ macro_rules! forward_objective {
             ) -> Result<(), $crate::Error> {
                 self.$inner.set_whitening(index, u, c)
             }
+
+            fn clear_whitening(&mut self) {
+                self.$inner.clear_whitening();
+            }
         }
     };
     (@trait $wrapper:ident, $inner:ident, $note:ident, $trait:ident,

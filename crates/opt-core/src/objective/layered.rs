@@ -117,6 +117,9 @@ pub trait Layered<F: Scalar>: Objective<F> {
     /// dropout, and shows the inputs of every layer, piece by piece. Gives how many samples it has
     /// shown of each; 0, as by default, if there is no such set.
     ///
+    /// What comes next follows accepted steps ([`Objective::accept`]): until then every call shows
+    /// the same samples, so that a step that is refused has not changed the model.
+    ///
     /// # Errors
     /// What the model or `visit` refuses.
     fn observe(
@@ -177,6 +180,10 @@ pub trait Reparametrized<F: Scalar>: Layered<F> {
         u: ArrayView2<'_, F>,
         c: ArrayView1<'_, F>,
     ) -> Result<(), Error>;
+
+    /// Makes all layers plain again, U = I and c = 0, as they were before the first
+    /// [`set_whitening`](Self::set_whitening).
+    fn clear_whitening(&mut self);
 }
 
 /// Inputs and output deltas of one layer over the last minibatch.

@@ -1,41 +1,14 @@
 //! K-FAC on a linear-Gaussian model, where all that it approximates can be exact; its damping, its
 //! quadratic model, and its refusals.
 
-#![allow(clippy::unwrap_used)] // helpers of tests
-
-mod linear;
-mod solve;
-
-use std::collections::BTreeMap;
-
 use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate, s};
-use opt_core::{
-    Error, FirstOrder, Fisher, Layer, Layered, Method, Objective, ParamMap, State, Visit,
-};
+use opt_core::{Layered, Method, Objective, Rule};
 use opt_firstorder::Sgd;
-use opt_natural::{
-    FisherError, Kfac, KfacMethod, NaturalGradient, NaturalGradientMethod, StepSize, fisher,
-};
+use opt_natural::{Kfac, NaturalGradient, StepSize, fisher};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
 
-use linear::Linear;
-
-/// All buffers of a state.
-fn buffers<F: opt_core::Scalar>(state: &mut impl State<F>) -> BTreeMap<String, Array2<F>> {
-    struct Read<F>(BTreeMap<String, Array2<F>>);
-    impl<F: opt_core::Scalar> Visit<F> for Read<F> {
-        fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]) {
-            let shape = (shape[0], shape.get(1).copied().unwrap_or(1));
-            let matrix = Array2::from_shape_vec(shape, data.to_vec()).unwrap();
-            self.0.insert(name.to_owned(), matrix);
-        }
-        fn count(&mut self, _: &str, _: &mut u64) {}
-        fn number(&mut self, _: &str, _: &mut f64) {}
-    }
-    let mut read = Read(BTreeMap::new());
-    state.visit(&mut read);
-    read.0
-}
+use crate::common::{buffers, digits};
+use crate::linear::Linear;
 
 fn fixed(damping: f64) -> Kfac {
     Kfac {
@@ -53,7 +26,7 @@ fn its_factors_make_the_exact_block_where_inputs_and_deltas_are_independent() {
     let mut linear = Linear::new(9, 3, 2);
     let mut x = vec![0.3; 8];
     let exact = fisher(&mut linear, &x, Some(0)).unwrap();
-    let mut kfac = KfacMethod::new(fixed(0.1), linear.params()).unwrap();
+    let mut kfac = fixed(0.1).method(linear.params(), linear.places()).unwrap();
     kfac.step(&mut linear, &mut x).unwrap();
     let state = buffers(&mut kfac);
     let lower = |m: &Array2<f64>, i: usize, j: usize| m[[i.max(j), i.min(j)]];
@@ -76,7 +49,7 @@ fn one_step_of_a_linear_gaussian_model_is_the_natural_gradient_s_and_least_squar
             step_size,
             ..fixed(1e-24)
         };
-        let mut kfac = KfacMethod::new(hyper, linear.params()).unwrap();
+        let mut kfac = hyper.method(linear.params(), linear.places()).unwrap();
         let mut x = vec![0.3; 8];
         kfac.step(&mut linear, &mut x).unwrap();
 
@@ -85,7 +58,7 @@ fn one_step_of_a_linear_gaussian_model_is_the_natural_gradient_s_and_least_squar
             damping: 0.0,
             ..NaturalGradient::default()
         };
-        let mut natural = NaturalGradientMethod::new(hyper, linear.params()).unwrap();
+        let mut natural = hyper.method(linear.params(), linear.places()).unwrap();
         let mut y = vec![0.3; 8];
         natural.step(&mut linear, &mut y).unwrap();
 
@@ -108,7 +81,7 @@ fn alpha_and_mu_minimize_the_quadratic_model() {
         step_size: StepSize::Model,
         ..fixed(lambda)
     };
-    let mut kfac = KfacMethod::new(hyper, linear.params()).unwrap();
+    let mut kfac = hyper.method(linear.params(), linear.places()).unwrap();
     let (mut x, mut last, mut g) = (Array1::from(vec![2.0; 8]), Array1::zeros(8), vec![0.0; 8]);
     for t in 0..5 {
         linear.grad(x.as_slice().unwrap(), &mut g).unwrap();
@@ -136,7 +109,7 @@ fn a_penalty_s_gradient_is_preconditioned_too() {
     let x0 = mlp.init(Init::LeCun, 4);
     let mut g = vec![0.0; x0.len()];
     mlp.grad(&x0, &mut g).unwrap();
-    let mut kfac = KfacMethod::new(fixed(0.2), mlp.params()).unwrap();
+    let mut kfac = fixed(0.2).method(mlp.params(), mlp.places()).unwrap();
     let mut x = x0.clone();
     kfac.step(&mut mlp, &mut x).unwrap();
     let state = buffers(&mut kfac);
@@ -174,7 +147,10 @@ fn the_damping_follows_the_reduction_ratio() {
     let run = |lie: Option<f64>, steps: usize| {
         let mut linear = Linear::new(9, 3, 2);
         linear.lie = lie;
-        let mut kfac = KfacMethod::new(hyper.clone(), linear.params()).unwrap();
+        let mut kfac = hyper
+            .clone()
+            .method(linear.params(), linear.places())
+            .unwrap();
         let mut x = vec![0.3; 8];
         for _ in 0..steps {
             kfac.step(&mut linear, &mut x).unwrap();
@@ -200,7 +176,7 @@ fn a_step_to_a_loss_that_is_not_finite_is_not_made() {
         momentum: 0.9,
         ..fixed(1.0)
     };
-    let mut kfac = KfacMethod::new(hyper, linear.params()).unwrap();
+    let mut kfac = hyper.method(linear.params(), linear.places()).unwrap();
     let mut x = vec![0.3; 8];
     for _ in 0..4 {
         kfac.step(&mut linear, &mut x).unwrap();
@@ -229,7 +205,9 @@ fn damping_is_raised_for_a_singular_factor_or_the_step_is_refused() {
             row[0] = row[2].signum();
             row[1] = row[0];
         }
-        let mut kfac = KfacMethod::new(fixed(damping), linear.params()).unwrap();
+        let mut kfac = fixed(damping)
+            .method(linear.params(), linear.places())
+            .unwrap();
         let mut x = vec![0.3; 8];
         let result = kfac.step(&mut linear, &mut x);
         (result, x, buffers(&mut kfac), kfac.damping())
@@ -253,64 +231,8 @@ fn damping_is_raised_for_a_singular_factor_or_the_step_is_refused() {
 }
 
 #[test]
-fn layers_that_are_not_where_the_map_says_are_refused() {
-    /// Its bias comes first.
-    struct Swapped(Linear, ParamMap);
-    impl Objective<f64> for Swapped {
-        fn params(&self) -> &ParamMap {
-            &self.1
-        }
-        fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
-            self.0.value(x)
-        }
-        fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
-            self.0.grad(x, g)
-        }
-    }
-    impl Layered<f64> for Swapped {
-        fn layers(&self) -> usize {
-            1
-        }
-        fn segments(&self, _: usize) -> Option<(usize, Option<usize>)> {
-            Some((1, Some(0)))
-        }
-        fn deltas(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
-            self.0.deltas(x, g)
-        }
-        fn layer(&self, _: usize) -> Option<Layer<'_, f64>> {
-            self.0.layer(0)
-        }
-    }
-    impl Fisher<f64> for Swapped {
-        fn outputs(&self) -> usize {
-            2
-        }
-        fn sample(&mut self, x: &[f64], seed: u64) -> Result<(), Error> {
-            self.0.sample(x, seed)
-        }
-        fn factor(&mut self, x: &[f64], index: usize) -> Result<(), Error> {
-            self.0.factor(x, index)
-        }
-    }
-    let map = ParamMap::new([("bias", vec![2]), ("weight", vec![2, 3])]).unwrap();
-    let mut swapped = Swapped(Linear::new(9, 3, 2), map);
-    let mut kfac = KfacMethod::new(Kfac::default(), swapped.params()).unwrap();
-    let mut x = vec![0.3; 8];
-    let Err(Error::Objective(source)) = kfac.step(&mut swapped, &mut x) else {
-        panic!("taken");
-    };
-    assert!(matches!(source.downcast_ref(), Some(FisherError::Order(0))));
-    assert_eq!(x, [0.3; 8]);
-}
-
-fn digits() -> (Array2<f32>, Vec<u8>) {
-    let digits = opt_data::digits().unwrap();
-    (digits.inputs, digits.labels)
-}
-
-#[test]
 fn any_number_of_threads_gives_the_same() {
-    let (inputs, labels) = digits();
+    let (inputs, labels) = digits::<f32>(1797);
     let mut results = Vec::new();
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -321,7 +243,7 @@ fn any_number_of_threads_gives_the_same() {
             let spec = Spec::classifier(&[64, 400, 300, 10], Activation::Tanh);
             let mut mlp = Mlp::<f32>::new(spec).unwrap();
             let mut x = mlp.init(Init::LeCun, 1);
-            let mut kfac = KfacMethod::new(Kfac::default(), mlp.params()).unwrap();
+            let mut kfac = Kfac::default().method(mlp.params(), mlp.places()).unwrap();
             for t in 0..6 {
                 let rows = t * 250..(t + 1) * 250;
                 let target = Target::Classes(&labels[rows.clone()]);
@@ -336,7 +258,7 @@ fn any_number_of_threads_gives_the_same() {
 
 #[test]
 fn an_update_on_digits_gains_more_than_one_of_gradient_descent() {
-    let (inputs, labels) = digits();
+    let (inputs, labels) = digits::<f32>(1797);
     let train = |method: &mut dyn Method<f32, Mlp<f32>>, mut mlp: Mlp<f32>| {
         let mut x = mlp.init(Init::LeCun, 1);
         for t in 0..60 {
@@ -355,14 +277,11 @@ fn an_update_on_digits_gains_more_than_one_of_gradient_descent() {
             lr,
             ..Sgd::default()
         };
-        train(
-            &mut FirstOrder::new(rule, mlp.params()).unwrap(),
-            mlp.clone(),
-        )
+        train(&mut rule.method(mlp.params()).unwrap(), mlp.clone())
     });
     let best = gradient_descent.into_iter().fold(f64::INFINITY, f64::min);
     let kfac = train(
-        &mut KfacMethod::new(Kfac::default(), mlp.params()).unwrap(),
+        &mut Kfac::default().method(mlp.params(), mlp.places()).unwrap(),
         mlp.clone(),
     );
     assert!(kfac < 0.7 * best, "{kfac}, {best}");

@@ -1,42 +1,37 @@
 //! PRONG keeps the function, is the same in both coordinates, and is half of K-FAC.
 
-#![allow(clippy::unwrap_used)] // helpers of tests
-
-mod solve;
-
-use ndarray::{Array2, s};
+use ndarray::Array2;
 use opt_core::{
-    Error, FirstOrder, Layered, Method, Objective, Parameters, Scalar, Snapshot, State,
+    Bound, Error, FirstOrder, Kind, LayerPlace, Layered, Method, Objective, Scalar, Value,
 };
-use opt_firstorder::{Adam, Momentum, Sgd};
-use opt_natural::{Preconditioned, Prong, ProngCoordinates, ProngPlus, Whiten};
+use opt_firstorder::{Adam, Momentum};
+use opt_natural::{Prong, ProngCoordinates, ProngPlus, Whiten};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
-use solve::solve;
 
-/// 8×8 digits in single or double precision.
-fn digits<F: Scalar>(rows: usize) -> (Array2<F>, Vec<u8>) {
-    let digits = opt_data::digits().unwrap();
-    let inputs = digits
-        .inputs
-        .slice(s![..rows, ..])
-        .mapv(|v| F::of(v.into()));
-    (inputs, digits.labels[..rows].to_vec())
-}
+use crate::common::{digits, everything, restore};
+use crate::solve::solve;
 
 /// 64-12-9-10, with every constant pixel of the digits.
 fn network<F: Scalar>(inputs: &Array2<F>, labels: &[u8]) -> (Mlp<F>, Vec<F>) {
-    let mut mlp = Mlp::new(Spec::classifier(&[64, 12, 9, 10], Activation::Tanh)).unwrap();
+    penalized(inputs, labels, 0.0)
+}
+
+/// With an L2 penalty.
+fn penalized<F: Scalar>(inputs: &Array2<F>, labels: &[u8], l2: f64) -> (Mlp<F>, Vec<F>) {
+    let mut spec = Spec::classifier(&[64, 12, 9, 10], Activation::Tanh);
+    spec.l2 = l2;
+    let mut mlp = Mlp::new(spec).unwrap();
     mlp.set_statistics(inputs.to_shared()).unwrap();
     mlp.load(inputs.view(), Target::Classes(labels), 0).unwrap();
     let x = mlp.init(Init::LeCun, 3);
     (mlp, x)
 }
 
-fn whiten(eps: f64, period: f64, samples: usize) -> Whiten {
+fn whiten(eps: f64, period: u64, samples: u64) -> Whiten {
     Whiten {
         eps,
         period,
-        samples: samples as f64,
+        samples,
         floor: 0.0,
     }
 }
@@ -50,7 +45,7 @@ fn preserved<F: Scalar + opt_natural::Decompose>(tolerance: f64) {
         ..Momentum::default()
     };
     let inner = FirstOrder::new(rule, mlp.params()).unwrap();
-    let mut prong = ProngCoordinates::new(whiten(0.1, 1.0, 200), inner, &mlp).unwrap();
+    let mut prong = ProngCoordinates::new(whiten(0.1, 1, 200), inner, &mlp).unwrap();
     for step in 0..100 {
         prong.step(&mut mlp, &mut x).unwrap();
         let before = mlp.predict(&x, inputs.view()).unwrap();
@@ -74,24 +69,24 @@ fn a_reparametrization_keeps_the_function() {
 }
 
 /// Iterates in (W, b) of PRONG in its own coordinates, and of the preconditioner.
-fn both(momentum: f64, period: f64, eps: f64) -> [Vec<Vec<f64>>; 2] {
+fn both((momentum, period, eps, l2): (f64, u64, f64, f64)) -> [Vec<Vec<f64>>; 2] {
     let (inputs, labels) = digits::<f64>(150);
-    let (mut mlp, mut x) = network(&inputs, &labels);
+    let (mut mlp, mut x) = penalized(&inputs, &labels, l2);
     let hyper = Prong {
         lr: 0.02,
         momentum,
         eps,
         period,
-        samples: 150.0,
+        samples: 150,
     };
-    let mut canonical = Preconditioned::new(hyper, mlp.params()).unwrap();
+    let mut canonical = hyper.method(mlp.params(), mlp.places()).unwrap();
     let mut all = [Vec::new(), Vec::new()];
     for _ in 0..12 {
         canonical.step(&mut mlp, &mut x).unwrap();
         all[0].push(x.clone());
     }
     for steps in 1..=12 {
-        let (mut mlp, mut x) = network(&inputs, &labels);
+        let (mut mlp, mut x) = penalized(&inputs, &labels, l2);
         let rule = Momentum {
             lr: 0.02,
             momentum,
@@ -110,20 +105,20 @@ fn both(momentum: f64, period: f64, eps: f64) -> [Vec<Vec<f64>>; 2] {
 
 #[test]
 fn both_coordinates_are_the_same_method_under_gradient_descent() {
-    for (momentum, period, eps) in [
-        (0.0, 1.0, 0.1),
-        (0.9, 1.0, 0.01),
-        (0.9, 4.0, 0.1),
-        (0.5, 1e9, 1.0),
+    for case in [
+        (0.0, 1, 0.1, 0.0),
+        (0.9, 1, 0.01, 0.0),
+        (0.9, 4, 0.1, 0.0),
+        (0.5, 1_000_000_000, 1.0, 0.0),
+        (0.0, 1, 0.1, 0.03),
+        (0.9, 3, 0.1, 0.03),
+        (0.9, 4, 0.01, 0.03),
     ] {
-        let [canonical, own] = both(momentum, period, eps);
+        let [canonical, own] = both(case);
         for (step, (a, b)) in canonical.iter().zip(&own).enumerate() {
             for (a, b) in a.iter().zip(b) {
                 let error = (a - b).abs();
-                assert!(
-                    error <= 1e-10,
-                    "μ {momentum} T {period}, step {step}: {error:e}"
-                );
+                assert!(error <= 1e-10, "{case:?}, step {step}: {error:e}");
             }
         }
     }
@@ -138,8 +133,8 @@ fn with_an_estimate_at_every_step_it_is_half_of_kfac() {
         let mut g = vec![0.0; x0.len()];
         mlp.grad(&x0, &mut g).unwrap();
         let mut expected = x0.clone();
-        for index in 0..mlp.layers() {
-            let (weight, bias) = mlp.segments(index).unwrap();
+        for index in 0..mlp.places().len() {
+            let LayerPlace { weight, bias, .. } = mlp.places()[index];
             let segments = mlp.params().segments();
             let (weight, bias) = (
                 segments[weight].range.clone(),
@@ -164,11 +159,11 @@ fn with_an_estimate_at_every_step_it_is_half_of_kfac() {
             lr: 0.05,
             momentum: 0.0,
             eps,
-            period: 1.0,
-            samples: 150.0,
+            period: 1,
+            samples: 150,
         };
         let mut x = x0.clone();
-        let mut prong = Preconditioned::new(hyper, mlp.params()).unwrap();
+        let mut prong = hyper.method(mlp.params(), mlp.places()).unwrap();
         prong.step(&mut mlp, &mut x).unwrap();
         for (a, b) in x.iter().zip(&expected) {
             assert!((a - b).abs() <= 1e-10, "ε {eps}: {a} is not {b}");
@@ -181,18 +176,18 @@ fn where_the_minibatch_is_the_estimate_the_diagonal_correction_changes_nothing()
     let (inputs, labels) = digits::<f64>(150);
     let (mut mlp, x0) = network(&inputs, &labels);
     let plain = Prong {
-        samples: 150.0,
-        period: 1.0,
+        samples: 150,
+        period: 1,
         ..Prong::default()
     };
     let plus = ProngPlus {
-        samples: 150.0,
-        period: 1.0,
+        samples: 150,
+        period: 1,
         ..ProngPlus::default()
     };
     let (mut a, mut b) = (x0.clone(), x0);
-    let mut plain = Preconditioned::new(plain, mlp.params()).unwrap();
-    let mut plus = Preconditioned::new(plus, mlp.params()).unwrap();
+    let mut plain = plain.method(mlp.params(), mlp.places()).unwrap();
+    let mut plus = plus.method(mlp.params(), mlp.places()).unwrap();
     for _ in 0..5 {
         plain.step(&mut mlp, &mut a).unwrap();
         plus.step(&mut mlp, &mut b).unwrap();
@@ -212,7 +207,7 @@ fn any_rule_trains_in_whitened_coordinates() {
         ..Adam::default()
     };
     let inner = FirstOrder::new(rule, mlp.params()).unwrap();
-    let mut prong = ProngCoordinates::new(whiten(0.1, 10.0, 300), inner, &mlp).unwrap();
+    let mut prong = ProngCoordinates::new(whiten(0.1, 10, 300), inner, &mlp).unwrap();
     for _ in 0..60 {
         prong.step(&mut mlp, &mut x).unwrap();
     }
@@ -221,36 +216,24 @@ fn any_rule_trains_in_whitened_coordinates() {
 
 type Boxed = Box<dyn Method<f64, Mlp<f64>>>;
 
-fn everything(mlp: &mut Mlp<f64>, method: &mut Boxed, x: &mut [f64]) -> Snapshot<f64> {
-    let map = mlp.params().clone();
-    let mut parameters = Parameters::new(&map, x).unwrap();
-    let model: &mut dyn State<f64> = mlp;
-    Snapshot::take(&mut [
-        ("method", method.as_mut()),
-        ("x", &mut parameters),
-        ("model", model),
-    ])
-    .unwrap()
-}
-
 /// The three forms, each anew.
 fn methods(mlp: &Mlp<f64>) -> [Boxed; 3] {
-    let params = mlp.params();
+    let (params, places) = (mlp.params(), mlp.places());
     let prong = Prong {
-        samples: 200.0,
-        period: 3.0,
+        samples: 200,
+        period: 3,
         ..Prong::default()
     };
     let plus = ProngPlus {
-        samples: 200.0,
-        period: 3.0,
+        samples: 200,
+        period: 3,
         ..ProngPlus::default()
     };
     let inner = FirstOrder::new(Momentum::default(), params).unwrap();
     [
-        Box::new(Preconditioned::new(prong, params).unwrap()),
-        Box::new(Preconditioned::new(plus, params).unwrap()),
-        Box::new(ProngCoordinates::new(whiten(0.1, 3.0, 200), inner, mlp).unwrap()),
+        Box::new(prong.method(params, places).unwrap()),
+        Box::new(plus.method(params, places).unwrap()),
+        Box::new(ProngCoordinates::new(whiten(0.1, 3, 200), inner, mlp).unwrap()),
     ]
 }
 
@@ -259,44 +242,49 @@ fn resumed_it_goes_on_bit_for_bit() {
     let (inputs, labels) = digits::<f64>(200);
     for form in 0..3 {
         let (mut mlp, mut x) = network(&inputs, &labels);
-        let mut method = methods(&mlp)[form..]
-            .iter_mut()
-            .next()
-            .map(|m| {
-                std::mem::replace(
-                    m,
-                    Box::new(FirstOrder::new(Sgd::default(), mlp.params()).unwrap()),
-                )
-            })
-            .unwrap();
+        let mut method = methods(&mlp).into_iter().nth(form).unwrap();
         for _ in 0..5 {
             method.step(&mut mlp, &mut x).unwrap();
         }
-        let saved = everything(&mut mlp, &mut method, &mut x);
+        let saved = everything(&mut mlp, &mut *method, &mut x);
         let (mut mlp2, mut x2) = network(&inputs, &labels);
         // The model shows its whitening as state only once it has one: bring it there first.
         let mut other = methods(&mlp2).into_iter().nth(form).unwrap();
         other.step(&mut mlp2, &mut x2).unwrap();
-        let map = mlp2.params().clone();
-        {
-            let mut parameters = Parameters::new(&map, &mut x2).unwrap();
-            let model: &mut dyn State<f64> = &mut mlp2;
-            saved
-                .restore(&mut [
-                    ("method", other.as_mut()),
-                    ("x", &mut parameters),
-                    ("model", model),
-                ])
-                .unwrap();
-        }
+        restore(&saved, &mut mlp2, &mut *other, &mut x2);
         for _ in 0..5 {
             method.step(&mut mlp, &mut x).unwrap();
             other.step(&mut mlp2, &mut x2).unwrap();
         }
-        assert!(
-            everything(&mut mlp, &mut method, &mut x) == everything(&mut mlp2, &mut other, &mut x2),
-            "form {form}"
-        );
+        let [a, b] = [
+            everything(&mut mlp, &mut *method, &mut x),
+            everything(&mut mlp2, &mut *other, &mut x2),
+        ];
+        assert!(a == b, "form {form}");
+    }
+}
+
+#[test]
+fn the_objective_does_not_jump_where_the_coordinates_change() {
+    let (inputs, labels) = digits::<f64>(200);
+    let (mut mlp, mut x) = penalized(&inputs, &labels, 0.03);
+    let rule = Momentum {
+        lr: 0.01,
+        ..Momentum::default()
+    };
+    let inner = FirstOrder::new(rule, mlp.params()).unwrap();
+    let mut prong = ProngCoordinates::new(whiten(0.1, 1, 200), inner, &mlp).unwrap();
+    for step in 0..20 {
+        let before = mlp.value(&x).unwrap();
+        // The loss in the new coordinates, at the same point.
+        let loss = prong.step(&mut mlp, &mut x).unwrap().loss;
+        assert!((loss - before).abs() < 1e-12, "{step}: {before}, {loss}");
+        if step % 3 == 2 {
+            let before = mlp.value(&x).unwrap();
+            prong.release(&mut mlp, &mut x).unwrap();
+            assert!((mlp.value(&x).unwrap() - before).abs() < 1e-12);
+            assert!((0..3).all(|index| mlp.whitening(index).is_none()));
+        }
     }
 }
 
@@ -304,44 +292,24 @@ fn resumed_it_goes_on_bit_for_bit() {
 fn bad_hyper_parameters_are_named() {
     let (inputs, labels) = digits::<f64>(50);
     let (mlp, _) = network(&inputs, &labels);
-    for (field, value) in [
-        ("eps", 0.0),
-        ("eps", f64::NAN),
-        ("period", 0.0),
-        ("period", 1.5),
-        ("samples", 0.0),
-        ("lr", -1.0),
-        ("momentum", 1.0),
+    for (field, value, kind) in [
+        ("eps", 0.0, Kind::Real(Bound::Positive)),
+        ("eps", f64::NAN, Kind::Real(Bound::Positive)),
+        ("period", 0.0, Kind::Count(1)),
+        ("period", 1.5, Kind::Count(1)),
+        ("samples", 0.0, Kind::Count(1)),
+        ("lr", -1.0, Kind::Real(Bound::NonNegative)),
+        ("momentum", 1.0, Kind::Real(Bound::Unit)),
     ] {
         for mut method in methods(&mlp) {
-            match method.set(field, value) {
-                Err(Error::Hyper { name, .. }) => assert_eq!(name, field),
+            let before = method.list();
+            match method.set(field, Value::Real(value)) {
+                Err(Error::Hyper {
+                    name, kind: found, ..
+                }) => assert_eq!((name.as_str(), found), (field, kind.clone())),
                 other => panic!("{field} = {value}: {other:?}"),
             }
-        }
-    }
-}
-
-#[test]
-fn a_loss_that_is_not_finite_changes_nothing() {
-    let (inputs, labels) = digits::<f64>(200);
-    for form in 0..3 {
-        let (mut mlp, mut x) = network(&inputs, &labels);
-        let mut method = methods(&mlp).into_iter().nth(form).unwrap();
-        // Before a reparametrization is due, and when it is.
-        for steps in [4, 2] {
-            for _ in 0..steps {
-                method.step(&mut mlp, &mut x).unwrap();
-            }
-            let mut bad = x.clone();
-            bad[0] = f64::NAN;
-            let before = everything(&mut mlp, &mut method, &mut x);
-            assert!(method.step(&mut mlp, &mut bad).is_err(), "form {form}");
-            assert!(bad[1..] == x[1..]);
-            assert!(
-                everything(&mut mlp, &mut method, &mut x) == before,
-                "form {form}"
-            );
+            assert_eq!(method.list(), before);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A model on which all that K-FAC approximates is exact.
 
 use ndarray::{Array2, ArrayView1, Axis, concatenate, s};
-use opt_core::{Error, Fisher, Layer, Layered, Objective, ParamMap};
+use opt_core::{Error, Fisher, Layer, LayerPlace, Layered, Objective, ParamMap, SampledFisher};
 
 use crate::solve::solve;
 
@@ -10,6 +10,7 @@ use crate::solve::solve;
 /// drawn Fisher matrix is the exact one, I ⊗ E[h̄h̄ᵀ].
 pub(crate) struct Linear {
     params: ParamMap,
+    places: Vec<LayerPlace>,
     pub(crate) inputs: Array2<f64>,
     targets: Array2<f64>,
     deltas: Array2<f64>,
@@ -28,6 +29,7 @@ impl Linear {
         let shapes = [("weight", vec![outputs, inputs]), ("bias", vec![outputs])];
         Self {
             params: ParamMap::new(shapes).unwrap(),
+            places: vec![LayerPlace::dense(0, Some(1))],
             inputs: Array2::from_shape_fn((rows, inputs), |(n, j)| value(n / outputs, j, 0.0)),
             targets: Array2::from_shape_fn((rows, outputs), |(n, k)| value(n, k, 4.0)),
             deltas: Array2::zeros((rows, outputs)),
@@ -78,12 +80,8 @@ impl Objective<f64> for Linear {
 }
 
 impl Layered<f64> for Linear {
-    fn layers(&self) -> usize {
-        1
-    }
-
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        (index == 0).then_some((0, Some(1)))
+    fn places(&self) -> &[LayerPlace] {
+        &self.places
     }
 
     fn deltas(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
@@ -100,16 +98,18 @@ impl Layered<f64> for Linear {
     }
 }
 
-impl Fisher<f64> for Linear {
-    fn outputs(&self) -> usize {
-        self.targets.ncols()
-    }
-
+impl SampledFisher<f64> for Linear {
     fn sample(&mut self, _: &[f64], _: u64) -> Result<(), Error> {
         let (rows, k) = self.targets.dim();
         let one = (k as f64).sqrt() / rows as f64;
         self.deltas = Array2::from_shape_fn((rows, k), |(n, j)| if n % k == j { one } else { 0.0 });
         Ok(())
+    }
+}
+
+impl Fisher<f64> for Linear {
+    fn outputs(&self) -> usize {
+        self.targets.ncols()
     }
 
     fn factor(&mut self, _: &[f64], index: usize) -> Result<(), Error> {

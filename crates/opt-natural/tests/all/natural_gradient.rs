@@ -1,22 +1,15 @@
 //! Fisher matrices against finite differences and closed forms, and what the natural gradient is
 //! independent of.
 
-#![allow(clippy::unwrap_used)] // helpers of tests
-
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
-use opt_core::{Error, FirstOrder, Method, Objective};
+use opt_core::{Error, Layered, Method, Objective, Rule};
 use opt_firstorder::Sgd;
 use opt_natural::{
-    Blocks, Curvature, FisherError, NaturalGradient, NaturalGradientMethod, empirical_fisher,
-    fisher, sampled_fisher,
+    Blocks, Curvature, FisherError, NaturalGradient, empirical_fisher, fisher, sampled_fisher,
 };
 use opt_nn::{Activation, Init, Loss, Mlp, Spec, Target};
 
-fn wave(rows: usize, columns: usize, salt: f64) -> Array2<f64> {
-    Array2::from_shape_fn((rows, columns), |(i, j)| {
-        (1.7 * i as f64 + 2.3 * j as f64 + salt).sin() + 0.3 * (0.9 * (i * j) as f64 + salt).cos()
-    })
-}
+use crate::common::wave;
 
 /// A network of this loss with parameters, and inputs; no minibatch is loaded.
 fn network(widths: &[usize], loss: Loss, rows: usize) -> (Mlp<f64>, Vec<f64>, Array2<f64>) {
@@ -206,7 +199,7 @@ fn difference_in_other_coordinates(damping: f64) -> f64 {
         damping,
         ..NaturalGradient::default()
     };
-    let mut method = NaturalGradientMethod::new(hyper, mlp.params()).unwrap();
+    let mut method = hyper.method(mlp.params(), mlp.places()).unwrap();
     let (mut x, mut y) = (x, y);
     load(&mut mlp, h.view(), 2);
     method.step(&mut mlp, &mut x).unwrap();
@@ -263,7 +256,7 @@ fn refusals() {
         damping: 0.0,
         ..NaturalGradient::default()
     };
-    let mut method = NaturalGradientMethod::new(hyper, mlp.params()).unwrap();
+    let mut method = hyper.method(mlp.params(), mlp.places()).unwrap();
     let error = method.step(&mut mlp, &mut x).unwrap_err().to_string();
     assert!(error.contains("raise the damping"), "{error}");
     assert_eq!(x, x0);
@@ -273,14 +266,14 @@ fn refusals() {
     spec.layers[0].norm = Some(Default::default());
     let mut mlp = Mlp::new(spec).unwrap();
     load(&mut mlp, inputs.view(), 3);
-    let mut x = mlp.init(Init::LeCun, 3);
+    let x = mlp.init(Init::LeCun, 3);
     for blocks in [Blocks::Full, Blocks::Layers] {
         let hyper = NaturalGradient {
             blocks,
             ..NaturalGradient::default()
         };
-        let mut method = NaturalGradientMethod::new(hyper, mlp.params()).unwrap();
-        let error = reason(method.step(&mut mlp, &mut x).unwrap_err());
+        let refused = hyper.method::<f64>(mlp.params(), mlp.places());
+        let error = reason(refused.unwrap_err());
         assert!(matches!(error, FisherError::NotDense(name) if name.contains("layer0")));
     }
     assert_eq!(fisher(&mut mlp, &x, Some(1)).unwrap().dim(), (15, 15));
@@ -311,7 +304,7 @@ fn an_update_on_digits_gains_more_than_one_of_gradient_descent() {
                 lr,
                 ..Sgd::default()
             };
-            Box::new(FirstOrder::new(rule, mlp.params()).unwrap())
+            Box::new(rule.method(mlp.params()).unwrap())
         })
     });
     let best = gradient_descent.into_iter().fold(f64::INFINITY, f64::min);
@@ -325,7 +318,7 @@ fn an_update_on_digits_gains_more_than_one_of_gradient_descent() {
                 blocks,
                 ..NaturalGradient::default()
             };
-            Box::new(NaturalGradientMethod::new(hyper, mlp.params()).unwrap())
+            Box::new(hyper.method(mlp.params(), mlp.places()).unwrap())
         });
         assert!(
             loss < 0.8 * best,
