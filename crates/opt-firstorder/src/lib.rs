@@ -5,12 +5,11 @@
 //! have to take a framework for it. This crate needs neither a model nor BLAS: a rule, a slice of
 //! parameters and a slice of gradients. All rules run as one fused pass at the speed of memory,
 //! split over threads, and are tested against PyTorch or a transcription of their paper to a
-//! relative 1e-12 in double precision. The price: one flat vector or a list of slices in a fixed
-//! order, and the same rule type for all segments of one optimizer.
+//! relative 1e-12 in double precision. The price: one flat vector, or a list of slices or arrays, in a
+//! fixed order.
 //!
 //! ```
-//! use opt_core::{FirstOrder, ParamMap};
-//! use opt_firstorder::Adam;
+//! use opt_firstorder::{Adam, FirstOrder, ParamMap};
 //!
 //! let params = ParamMap::new([("weight", vec![2, 3]), ("bias", vec![2])])?;
 //! let mut adam = FirstOrder::new(Adam { lr: 0.1, ..Adam::default() }, &params)?;
@@ -20,7 +19,7 @@
 //!     adam.apply(&mut x, &gradient)?;
 //! }
 //! assert!(x.iter().all(|x| x.abs() < 0.05));
-//! # Ok::<(), opt_core::Error>(())
+//! # Ok::<(), opt_firstorder::Error>(())
 //! ```
 //!
 //! # Conventions
@@ -66,6 +65,14 @@ pub use rmsprop_centered::RmsPropCentered;
 pub use rprop::{IRpropMinus, RpropMinus, RpropPlus};
 pub use sgd::Sgd;
 pub use zoo::zoo;
+
+/// What methods share: all of it is there, and the names that one needs beside a rule here too.
+pub use opt_core;
+pub use opt_core::{
+    Accumulate, ArrayPart, Average, Averaging, Error, FirstOrder, Groups, Incomplete, Method,
+    Objective, ParamMap, Parameters, Part, Report, Rule, Run, Schedule, Snapshot, State, Train,
+    Tune, Update, Value, Visit, clip_global_norm, clip_value,
+};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]
