@@ -143,7 +143,9 @@ pub use opt_core::{
     Method, Objective, ObserveInputs, ParamMap, Reparametrized, Report, Rule, SampledFisher,
     Snapshot, State, Train, Tune, Update,
 };
-pub use opt_linalg::{Cholesky, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions};
+pub use opt_linalg::{
+    Cholesky, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions,
+};
 pub use preconditioner::ProngDirection;
 pub use prong::{HeavyBall, Prong, ProngMethod, ProngPlus};
 pub use zoo::zoo;
