@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use ndarray::Array2;
-use opt_core::{FirstOrder, Method, Objective};
+use opt_core::{Objective, Rule};
 use opt_firstorder::Adam;
 use opt_nn::{Activation, Init, Mlp, Spec, Target, gemm};
 
@@ -63,7 +63,7 @@ fn main() {
     spec.layers[1].dropout = 0.5;
     let mut mlp = Mlp::<f32>::new(spec).unwrap();
     let mut x = mlp.init(Init::He, 0);
-    let mut adam = FirstOrder::new(Adam::default(), mlp.params()).unwrap();
+    let mut adam = Adam::default().method(mlp.params()).unwrap();
     let mut products = Products::new();
     let (mut ratios, mut t) = (Vec::new(), 0_usize);
     criterion.bench_function("training/mnist-mlp adam", |b| {

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use ndarray::s;
-use opt_core::{AnyMethod, Counted, Layered, Objective};
+use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
 use opt_data::{Batches, Dataset};
 use opt_nn::{Mlp, Target};
 
 use crate::experiment::{Kind, Schedule};
+use crate::setting::named;
 use crate::train::{Contender, Network, Trainer};
 
 /// A network in training.
@@ -30,8 +31,8 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Loads the next minibatch and makes one update; only this is timed.
-    pub(super) fn update(&mut self) -> Result<(), String> {
+    /// Loads the next minibatch and makes one update; only this is timed. What it fell back to.
+    pub(super) fn update(&mut self) -> Result<Option<Fallback>, String> {
         let begin = Instant::now();
         if !self.fixed || self.done == 0 {
             self.load()?;
@@ -39,14 +40,14 @@ impl Session<'_> {
         if let Schedule::InverseSqrt = self.schedule {
             let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
             self.method
-                .set("lr", schedule.at(self.done))
+                .set("lr", schedule.at(self.done).into())
                 .map_err(|e| e.to_string())?;
         }
         let step = self.method.step(&mut self.network, &mut self.x);
-        step.map_err(|e| e.to_string())?;
+        let report = step.map_err(|e| e.to_string())?;
         self.done += 1;
         self.training_time += begin.elapsed();
-        Ok(())
+        Ok(report.fallback)
     }
 
     fn load(&mut self) -> Result<(), String> {
@@ -90,7 +91,7 @@ impl Session<'_> {
     pub(super) fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
         let rows = data.labels.len().min(1000);
         let sample = data.inputs.slice(s![..rows, ..]);
-        let last = self.network.layers().saturating_sub(1);
+        let last = self.network.places().len().saturating_sub(1);
         let mut unit = Vec::new();
         let inner = &mut self.network.inner;
         let own = inner
@@ -132,8 +133,8 @@ impl Trainer<'_> {
             None => vec![0.0; mlp.params().len()],
         };
         let set = contender.set(value);
-        let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let built = entry.build(&set, mlp.params());
+        let network = Counted::new(mlp);
+        let built = entry.build(&named(&set), &network);
         let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
         let decays = !training.constant.contains(&contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");
@@ -149,7 +150,7 @@ impl Trainer<'_> {
             },
             kind: training.model.kind,
             lr: value,
-            network: Counted::new(mlp),
+            network,
             done: 0,
             training_time: Duration::ZERO,
             method,

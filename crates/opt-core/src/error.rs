@@ -17,7 +17,9 @@ pub enum Error {
     },
 
     /// A hyper-parameter is in its range, but not in the type that the method computes with.
-    #[error("{name} = {value} becomes {becomes} in {dtype}: must be {bound}, also when rounded")]
+    #[error(
+        "{name} = {value:?} becomes {becomes:?} in {dtype}: must be {bound}, also when rounded"
+    )]
     HyperRounds {
         /// The field's name, with its group if there are several.
         name: String,

@@ -1,7 +1,5 @@
 use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
-use crate::ratio;
-
 /// AdaMax (Kingma & Ba 2015, section 7.1): Adam by the infinity norm.
 ///
 /// ```text
@@ -11,7 +9,9 @@ use crate::ratio;
 /// ```
 ///
 /// u needs no bias correction. The paper has no ε, which is the default here, and leaves 0/0 open: a
-/// parameter that has never had a gradient stays. The paper's |step| ≤ α is 1.0091α at the defaults.
+/// parameter stays while u + ε is below the least normal number of the type (1.2e-38 in `f32`,
+/// 2.2e-308 in `f64`), where m/u is rounding alone. The paper's |step| ≤ α is 1.0091α at the
+/// defaults.
 ///
 /// The slide prints 1 − (1 − γ)ᵗ. Differs from PyTorch and optax, whose ε is inside the maximum,
 /// max(β₂u, |g| + ε); with ε = 0 they are the same.
@@ -64,11 +64,15 @@ impl<F: Scalar> Rule<F, 2> for AdaMax {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, eps, decay) = (F::of(self.beta2), F::of(self.eps), F::of(self.weight_decay));
         let step = F::of(self.lr / step.debias[0]);
+        let least = F::min_positive_value();
         each(x, g, slots, move |x, g, [m, u]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let u = (b2 * u).max(g.abs());
-            (x - step * ratio(m, u + eps), [m, u])
+            let d = u + eps;
+            // Below, both cease to fall: what was long ago would move x for ever.
+            let ratio = if d < least { F::zero() } else { m / d };
+            (x - step * ratio, [m, u])
         })
     }
 }

@@ -158,6 +158,9 @@ fn squared_gradients_against_one_sample_at_a_time() {
         for (a, b) in square.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-14, "{a} {b} {:?}", case.spec);
         }
+        let mut penalty = vec![f64::NAN; n];
+        case.net.penalty(&mut penalty);
+        assert_eq!(Array1::from(penalty), case.penalty());
     }
 }
 

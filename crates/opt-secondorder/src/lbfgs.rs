@@ -28,17 +28,19 @@ const NOISE: f64 = 1e3;
 /// loss and gradient, sometimes a few more, and 4m products of vectors.
 ///
 /// While there is no memory, the direction is −f′, and the first trial a move as long as |θ| or as
-/// |f|/|f′|, where the tangent is 0: the shorter one that is not 0, or 1 if both are. So no constant
-/// has units: scaling the loss or θ by powers of two scales the path, and does not change a bit of it.
+/// 2|f|/|f′|, to where a parabola whose minimum is 0 has it: the shorter one that is not 0, or 1 if
+/// both are. So no constant has units: scaling the loss or θ by powers of two scales the path, and
+/// does not change a bit of it.
 ///
 /// Needs [`Objective`], and that it stays the same from step to step: the full data, not
 /// minibatches. The loss and gradient of the point that was accepted serve the next step too, if
 /// `x` still is that point. Where the objective changes, such as at a new batch, call
 /// [`LbfgsMethod::restart`].
 ///
-/// Near a minimum the loss changes by less than its rounding, but the gradient still tells: there
-/// the line search goes by slopes, as [`Wolfe`] does within its `noise`, and the report says so. The
-/// loss is then never above the least so far by more than 1,000 units in its last place.
+/// Near a minimum the loss changes by less than its rounding, but the gradient still tells: where a
+/// step promises less than 1,000 units in the last place of the loss, the line search goes by slopes,
+/// as [`Wolfe`] does within its `noise`. The report says so where the loss does not fall, and it never
+/// comes to more than that above the least so far.
 ///
 /// ```
 /// use opt_core::{Method, Objective};
@@ -222,7 +224,7 @@ impl<F: Scalar> LbfgsMethod<F> {
         let dropped = remembers && found == Outcome::Nothing;
         if found == Outcome::Nothing {
             negate(&mut self.direction, &self.gradient);
-            let mut lengths = [norm(x), self.loss.abs() / size];
+            let mut lengths = [norm(x), 2.0 * self.loss.abs() / size];
             lengths.sort_by(f64::total_cmp);
             let first = self.hyper.lr * (length(lengths) / size);
             found = self.search(objective, x, first, &mut met)?;
@@ -254,16 +256,17 @@ impl<F: Scalar> LbfgsMethod<F> {
         first: f64,
         met: &mut Met,
     ) -> Result<Outcome, Error> {
-        let noise = NOISE * F::epsilon().f64() * self.least.abs();
+        let slope = dot(&self.gradient, &self.direction);
+        // What it has risen by is spent.
+        let noise = NOISE * F::epsilon().f64() * self.least.abs() + self.least - self.loss;
+        let drowns = -0.5 * first * slope <= noise;
         let wolfe = Wolfe {
             c1: self.hyper.c1,
             c2: self.hyper.c2,
             max_evaluations: size(self.hyper.max_evaluations),
-            // What it has risen by is spent.
-            noise: (self.least + noise - self.loss).max(0.0),
+            noise: if drowns { noise } else { 0.0 },
             ..Wolfe::default()
         };
-        let slope = dot(&self.gradient, &self.direction);
         wolfe.search(self.loss, slope, first, |step| {
             self.trial.copy_from_slice(x);
             add(&mut self.trial, step, &self.direction);

@@ -61,7 +61,7 @@ pub struct NewtonMethod<F> {
     /// A column of the identity.
     unit: Vec<F>,
     column: Vec<F>,
-    /// H + λI, then its Cholesky factor, row by row.
+    /// H + λI, then its factors, row by row.
     matrix: Vec<f64>,
     direction: Vec<f64>,
 }
@@ -153,36 +153,44 @@ impl<F: Scalar> State<F> for NewtonMethod<F> {
     fn visit(&mut self, _visitor: &mut dyn Visit<F>) {}
 }
 
-/// Writes L of A = LLᵀ over the lower half of A, of shape (n, n).
+/// Writes L and D of A = LDLᵀ over the lower half of A, of shape (n, n): D in the diagonal, where L
+/// has ones. Without square roots, so that A times any power of two has the same L.
 fn factorize(a: &mut [f64], n: usize) -> Result<(), Error> {
     for i in 0..n {
         let (above, rest) = a.split_at_mut(i * n);
         let row = &mut rest[..n];
+        // First the row of LD, which needs no D.
         for j in 0..i {
-            let other = &above[j * n..=j * n + j];
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            let other = &above[j * n..j * n + j];
+            row[j] -= dot(&row[..j], other);
         }
-        let value = row[i] - dot(&row[..i], &row[..i]);
+        let mut value = row[i];
+        for j in 0..i {
+            let l = row[j] / above[j * n + j];
+            value -= l * row[j];
+            row[j] = l;
+        }
         // Less than what rounding leaves of a zero counts as one.
         if value <= n as f64 * f64::EPSILON * row[i].abs() {
             return Err(Error::Indefinite { pivot: i, value });
         }
-        row[i] = value.sqrt();
+        row[i] = value;
     }
     Ok(())
 }
 
-/// Solves LLᵀv = b in place of b.
-fn solve(l: &[f64], v: &mut [f64]) {
+/// Solves LDLᵀv = b in place of b.
+fn solve(a: &[f64], v: &mut [f64]) {
     let n = v.len();
     for i in 0..n {
-        let row = &l[i * n..=i * n + i];
-        v[i] = (v[i] - dot(&row[..i], &v[..i])) / row[i];
+        let row = &a[i * n..i * n + i];
+        v[i] -= dot(row, &v[..i]);
+    }
+    for (i, v) in v.iter_mut().enumerate() {
+        *v /= a[i * n + i];
     }
     for i in (0..n).rev() {
-        let row = &l[i * n..=i * n + i];
-        let solved = v[i] / row[i];
-        v[i] = solved;
+        let (row, solved) = (&a[i * n..i * n + i], v[i]);
         for (v, l) in v[..i].iter_mut().zip(row) {
             *v -= solved * l;
         }

@@ -75,14 +75,13 @@ const UNIT: f64 = f64::from_bits((1023 + 600) << 52);
 /// g ← g·max_norm/(norm·unit), in double precision, for a unit of 1 or [`UNIT`].
 fn scale<F: Scalar>(g: &mut [&mut [F]], max_norm: f64, norm: f64, unit: f64) {
     let factor = max_norm / norm / unit;
+    // Below, it has lost digits, or is 0.
     let normal = factor >= f64::MIN_POSITIVE;
-    // A factor below has lost digits, or is 0: then in two steps.
-    let raised = max_norm * (UNIT / unit) / norm;
     for g in g.iter_mut().flat_map(|g| g.iter_mut()) {
         *g = F::of(if normal {
             g.f64() * factor
         } else {
-            g.f64() / UNIT * raised
+            g.f64() / unit / norm * max_norm
         });
     }
 }

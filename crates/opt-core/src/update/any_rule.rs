@@ -15,6 +15,9 @@ pub trait AnyRule<F: Scalar>: fmt::Debug + Send + Sync + sealed::Advance<F> {
     /// The state buffers.
     fn slots(&self) -> Vec<Slot>;
 
+    /// The number of the buffer of this name; asked for in steps, and so without allocation.
+    fn slot(&self, name: &str) -> Option<usize>;
+
     /// Their number.
     fn width(&self) -> usize;
 
@@ -68,6 +71,10 @@ pub struct Typed<R, const N: usize>(pub(super) Tuned<R>);
 impl<F: Scalar, R: Rule<F, N>, const N: usize> AnyRule<F> for Typed<R, N> {
     fn slots(&self) -> Vec<Slot> {
         self.0.slots().to_vec()
+    }
+
+    fn slot(&self, name: &str) -> Option<usize> {
+        self.0.slots().iter().position(|slot| slot.name == name)
     }
 
     fn width(&self) -> usize {
@@ -133,6 +140,10 @@ pub(super) struct Frozen;
 impl<F: Scalar> AnyRule<F> for Frozen {
     fn slots(&self) -> Vec<Slot> {
         Vec::new()
+    }
+
+    fn slot(&self, _: &str) -> Option<usize> {
+        None
     }
 
     fn width(&self) -> usize {

@@ -79,8 +79,9 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// As [`new`](Self::new), for any of the rules.
     pub fn with(params: &ParamMap, mut rule: impl FnMut(&Segment) -> R) -> Result<Self, Error> {
         let groups = params.segments().iter().map(|segment| {
-            let rule = Box::new(Typed(Tuned::new::<F>(rule(segment))?));
             let name = segment.name.clone();
+            let rule = Tuned::new::<F>(rule(segment)).map_err(|error| error.within(&name))?;
+            let rule = Box::new(Typed(rule));
             Ok(Group { name, rule })
         });
         Self::build(params, groups.collect::<Result<_, Error>>()?, |index| index)
@@ -108,9 +109,11 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     pub fn adjust(&mut self, mut change: impl FnMut(&[Segment], &mut R)) -> Result<(), Error> {
         let mut next = Vec::with_capacity(self.groups.len());
         for run in &self.runs {
-            let mut tuned = self.groups[run.group].rule.0.clone();
+            let group = &self.groups[run.group];
+            let mut tuned = group.rule.0.clone();
             let segments = &self.params.segments()[run.segments.clone()];
-            tuned.adjust::<F>(|rule| change(segments, rule))?;
+            (tuned.adjust::<F>(|rule| change(segments, rule)))
+                .map_err(|error| error.within(&group.name))?;
             next.push((run.group, tuned));
         }
         for (group, tuned) in next {
@@ -213,8 +216,7 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
 
     fn slot_range(&self, name: &str, segment: usize) -> Option<Range<usize>> {
         let run = self.runs.get(self.run_of(segment)?)?;
-        let slots = self.groups[run.group].rule.slots();
-        let at = slots.iter().position(|slot| slot.name == name)?;
+        let at = self.groups[run.group].rule.slot(name)?;
         let place = &self.params.segments().get(segment)?.range;
         let begin = run.state.start + at * run.range.len() + place.start - run.range.start;
         Some(begin..begin + place.len())
@@ -363,16 +365,14 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> State<F> for Elementwise<F, K> {
             run.clocks.put(&clocks);
         }
         for run in &self.runs {
-            let slots = self.groups[run.group].rule.slots();
-            let buffers = self.state[run.state.clone()].chunks_exact_mut(run.range.len().max(1));
-            for (slot, buffer) in slots.iter().zip(buffers) {
+            // By their places: a run of empty segments shows its buffers too.
+            for (at, slot) in self.groups[run.group].rule.slots().iter().enumerate() {
+                let begin = run.state.start + at * run.range.len();
                 for segment in &segments[run.segments.clone()] {
-                    let (start, end) = (
-                        segment.range.start - run.range.start,
-                        segment.range.end - run.range.start,
-                    );
+                    let start = begin + segment.range.start - run.range.start;
                     let name = format!("{}/{}", slot.name, segment.name);
-                    visitor.buffer(&name, &segment.shape, &mut buffer[start..end]);
+                    let buffer = &mut self.state[start..start + segment.range.len()];
+                    visitor.buffer(&name, &segment.shape, buffer);
                 }
             }
         }

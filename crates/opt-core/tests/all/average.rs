@@ -215,7 +215,7 @@ fn what_is_no_average_is_refused_and_changes_nothing() {
     for (kind, expected) in bad {
         let error = Average::new(kind, &map, &x).unwrap_err();
         assert!(
-            matches!(error, Error::Hyper { name, .. } if name == expected),
+            matches!(&error, Error::Hyper { name, .. } if name == expected),
             "{error}"
         );
     }

@@ -48,7 +48,7 @@ fn equal<F: Scalar>(value: f64, n: usize, max_norm: f64) {
         let error = (v.f64() * sign(i) - wanted).abs();
         assert!(
             error <= slack,
-            "{value} {n} {max_norm}: {v} is not {wanted}"
+            "{value:e} {n} {max_norm:e}: {v} is not {wanted:e}"
         );
     }
 }

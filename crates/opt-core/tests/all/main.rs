@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod accumulate;
+mod arrays;
 mod average;
 mod chain;
 mod clip;
 #[cfg(feature = "safetensors")]
 mod file;
 mod first_order;
+mod groups;
 mod kernel;
 mod objective;
 mod param_map;
@@ -21,4 +23,6 @@ mod run;
 mod schedule;
 mod schedule_range;
 mod snapshot;
+mod train;
+mod tune;
 mod write;

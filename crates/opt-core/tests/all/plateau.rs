@@ -1,6 +1,6 @@
 //! The schedule that looks at the loss, against PyTorch.
 
-use opt_core::{Bound, Error, Plateau, Snapshot};
+use opt_core::{Bound, Error, Kind, Plateau, Snapshot};
 
 use crate::reference::{Reference, near};
 
@@ -136,7 +136,7 @@ fn a_plateau_below_zero_is_one_and_bad_losses_and_settings_are_refused() {
     for (settings, expected, range) in cases {
         let error = settings.schedule().unwrap_err();
         assert!(
-            matches!(error, Error::Hyper { name, bound, .. } if name == expected && bound == range)
+            matches!(error, Error::Hyper { name, kind: Kind::Real(bound), .. } if name == expected && bound == range)
         );
     }
     let above = Plateau { least: 2.0, ..ok() }.schedule();

@@ -95,7 +95,7 @@ impl Training {
             self.batch += 1;
             self.best = self.best.min(loss);
             let lr = self.lr.observe(loss).unwrap();
-            self.method.adjust(|rule| rule.lr = lr).unwrap();
+            self.method.adjust(|_, rule| rule.lr = lr).unwrap();
             if self.window.add(&g, 1 + self.batch % 3).unwrap() {
                 self.method.apply(&mut self.x, self.window.mean()).unwrap();
                 self.average.update(&self.x).unwrap();

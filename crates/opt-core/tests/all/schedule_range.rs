@@ -215,7 +215,7 @@ fn every_schedule_can_be_driven_through_a_method() {
         let mut sgd = FirstOrder::<f64, _, 1>::new(rule, &map).unwrap();
         let (mut x, mut sum) = ([1.0; 3], 0.0);
         for t in 0..12_000 {
-            sgd.adjust(|rule| rule.lr = schedule.at(t)).unwrap();
+            sgd.adjust(|_, rule| rule.lr = schedule.at(t)).unwrap();
             if t % 100 == 0 {
                 sgd.apply(&mut x, &[1.0, -1.0, 0.5]).unwrap();
                 // The rule divides its rate by the number of the step.
