@@ -250,7 +250,7 @@ fn they_train_the_digits() {
     });
     assert!(loss < 0.2 * start, "K-FAC with AdamW: {loss} of {start}");
     let rmsprop = RmsProp {
-        lr: 0.003,
+        lr: 0.01,
         ..RmsProp::default()
     };
     let (loss, start) = trained(|mlp| {

@@ -152,18 +152,18 @@ fn any_fault_in_any_evaluation() {
             {
                 let what = format!("{form}, step {step}, evaluation {call}: {fault:?}");
                 model.fault = Some((model.calls + call, fault));
-                model.struck = false;
+                model.struck.set(false);
                 let result = method.step(&mut model, &mut x);
                 model.fault = None;
                 let now = everything(&mut model, &mut *method, &mut x);
-                faults += usize::from(model.struck);
+                faults += usize::from(model.struck.get());
                 match result {
                     Err(error) => {
-                        assert!(model.struck, "{what}: {error}");
+                        assert!(model.struck.get(), "{what}: {error}");
                         assert!(told(fault, &error, &params), "{what}: {error}");
                         assert!(now == pair[0].0, "{what} has changed something");
                     }
-                    Ok(report) if model.struck => {
+                    Ok(report) if model.struck.get() => {
                         let kept = [Some(Fallback::NotMade), Some(Fallback::FactorKept)];
                         assert!(kept.contains(&report.fallback), "{what}: {report:?}");
                         (model, method, x) = run(form, step);

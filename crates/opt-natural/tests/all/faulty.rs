@@ -1,5 +1,7 @@
 //! A network with one fault in one of its evaluations.
 
+use std::cell::Cell;
+
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use opt_core::{
     Error, Fisher, Layer, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Reparametrized,
@@ -28,8 +30,8 @@ pub(crate) struct Faulty {
     pub(crate) calls: usize,
     /// In which of them.
     pub(crate) fault: Option<(usize, Fault)>,
-    /// Whether the fault has shown.
-    pub(crate) struck: bool,
+    /// Whether the fault has shown: what nobody looks at is none.
+    pub(crate) struck: Cell<bool>,
     /// Inputs and deltas of all layers, if they are spoilt.
     shown: Option<Vec<(Array2<f64>, Array2<f64>)>>,
 }
@@ -41,7 +43,7 @@ impl Faulty {
             inner,
             calls: 0,
             fault,
-            struck: false,
+            struck: Cell::new(false),
             shown,
         }
     }
@@ -58,15 +60,14 @@ impl Faulty {
         self.shown = None;
         match (fault, g) {
             (Some(Fault::Refusal), _) => {
-                self.struck = true;
+                self.struck.set(true);
                 return Err(Error::objective("refused on purpose"));
             }
             (Some(Fault::Gradient(at, value)), Some(g)) => {
-                self.struck = true;
+                self.struck.set(true);
                 g[at] = value;
             }
             (Some(Fault::Delta(value) | Fault::Input(value)), _) => {
-                self.struck = true;
                 let layers = (0..self.inner.places().len()).map(|index| {
                     let layer = self.inner.layer(index).unwrap();
                     (layer.input.to_owned(), layer.delta.to_owned())
@@ -87,7 +88,7 @@ impl Faulty {
     fn loss(&mut self, fault: Option<Fault>, loss: f64) -> f64 {
         match fault {
             Some(Fault::Loss(loss)) => {
-                self.struck = true;
+                self.struck.set(true);
                 loss
             }
             _ => loss,
@@ -103,7 +104,7 @@ impl Objective<f64> for Faulty {
     fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
         let (fault, loss) = (self.due(), self.inner.value(x)?);
         if fault == Some(Fault::Refusal) {
-            self.struck = true;
+            self.struck.set(true);
             return Err(Error::objective("refused on purpose"));
         }
         Ok(self.loss(fault, loss))
@@ -133,7 +134,10 @@ impl Layered<f64> for Faulty {
 
     fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
         match &self.shown {
-            Some(all) => all.get(index).map(|(h, d)| Layer::new(h.view(), d.view())),
+            Some(all) => {
+                self.struck.set(true);
+                all.get(index).map(|(h, d)| Layer::new(h.view(), d.view()))
+            }
             None => self.inner.layer(index),
         }
     }
@@ -163,7 +167,7 @@ impl Layered<f64> for Faulty {
                 _ => visit(index, rows),
             }
         });
-        self.struck |= hit;
+        self.struck.set(self.struck.get() | hit);
         shown
     }
 }
@@ -197,7 +201,7 @@ impl Reparametrized<f64> for Faulty {
     ) -> Result<(), Error> {
         let fault = self.due();
         if fault == Some(Fault::Refusal) {
-            self.struck = true;
+            self.struck.set(true);
             return Err(Error::objective("refused on purpose"));
         }
         self.inner.set_whitening(index, u, c)

@@ -94,11 +94,11 @@ fn ratios(rows: usize, draws: u64) -> (f64, f64, f64) {
 
 #[test]
 fn the_curvature_of_the_step_is_unbiased() {
-    // Labels that are in the inverses make it too small: by how much was found in use.
-    for (rows, draws, biased) in [(7, 3_000, 0.7), (50, 1_000, 0.95)] {
+    for (rows, draws) in [(7, 3_000), (50, 1_000)] {
         let (mean, error, same) = ratios(rows, draws);
         assert!(error < 0.03, "{rows} rows: {mean} ± {error}");
         assert!((mean - 1.0).abs() < 3.0 * error, "{rows}: {mean} ± {error}");
-        assert!(same < biased, "{rows} rows: {same}, of which the test is");
+        // What the test is there to find: labels that are in the inverses make it too small.
+        assert!(same < 1.0 - 5.0 * error, "{rows} rows: {same}, {error}");
     }
 }

@@ -122,7 +122,7 @@ fn a_field_of_both_halves_is_named_by_its_half() {
     let plus = opt_natural::ProngPlus::default();
     let direction = plus.direction::<f64>(params, places).unwrap();
     let rule = opt_firstorder::RmsProp::default();
-    let update = opt_core::FirstOrder::<f64, _, 1>::new(rule, params).unwrap();
+    let update = opt_core::FirstOrder::<f64, _, _>::new(rule, params).unwrap();
     let mut train = opt_core::Train::along(direction, update);
     let text = train.set("eps", 0.5.into()).unwrap_err().to_string();
     assert!(text.contains("direction/eps, update/eps"), "{text}");
