@@ -19,15 +19,15 @@ fn built(name: &str, curvatures: &[(&str, f64)], problem: &Problem) -> AnyMethod
     let bend = problem.loss / problem.unit / problem.unit;
     let scaled = curvatures
         .iter()
-        .map(|&(field, value)| (field, value * bend));
+        .map(|&(field, value)| (field, (value * bend).into()));
     let mut set: Vec<_> = scaled.collect();
     if name == "hessian-free" {
         // Its preconditioner adds λ to squared gradients, as the paper's does.
-        set.push(("preconditioner", 0.0));
+        set.push(("preconditioner", 0.0.into()));
     }
     let zoo = zoo::<f64, Problem>();
     let entry = find(&zoo, name).unwrap();
-    entry.build(&set, problem.params()).unwrap()
+    entry.build(&set, problem).unwrap()
 }
 
 /// Losses and points of a run, in the units of the plane itself.
