@@ -1,8 +1,8 @@
 //! `Eigh` against closed forms, reconstruction and orthogonality. The tolerances are the
 //! backward-error bounds that LAPACK's own tests use: a small multiple of n·ε·‖A‖.
 
-#![cfg(feature = "lapack")]
-#![cfg(feature = "lapack")]
+#![cfg(any(feature = "lapack", feature = "faer"))]
+#![cfg(any(feature = "lapack", feature = "faer"))]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use std::f64::consts::PI;

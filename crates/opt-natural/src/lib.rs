@@ -1,4 +1,11 @@
 //! Natural gradient, K-FAC, PRONG.
+//!
+//! # Features
+//! `lapack`, the default: matrices are decomposed by the system's OpenBLAS. `faer`: in pure Rust, for
+//! machines without one (`default-features = false`). One of them must be on.
+
+#[cfg(not(any(feature = "lapack", feature = "faer")))]
+compile_error!("turn on a feature of opt-natural: `lapack`, which is its default, or `faer`");
 
 mod coordinates;
 mod dense;
