@@ -24,7 +24,13 @@ fn rounds(update: &mut dyn Update<f32>) -> Vec<u64> {
         let gaps = |i: usize| round % 2 == 1 && i % 7 == 3;
         update.apply(&mut x, &g).unwrap();
         let mut list: Vec<_> = (x.chunks_mut(LEN).zip(g.chunks(LEN)).enumerate())
-            .map(|(i, (x, g))| if gaps(i) { Part::still(x) } else { Part::new(x, g) })
+            .map(|(i, (x, g))| {
+                if gaps(i) {
+                    Part::still(x)
+                } else {
+                    Part::new(x, g)
+                }
+            })
             .collect();
         let before = Counting::all();
         update.apply_parts(&mut list).unwrap();
@@ -57,13 +63,25 @@ fn steps_do_not_allocate() {
             if let Some(update) = entry.update(&[], bowl.params()) {
                 let counts = rounds(update.unwrap().as_mut());
                 // The first round in which segments have no gradient makes their counts.
-                assert!(counts[3..].iter().all(|&n| n == 0), "{}: {counts:?}", entry.name());
+                assert!(
+                    counts[3..].iter().all(|&n| n == 0),
+                    "{}: {counts:?}",
+                    entry.name()
+                );
             }
         }
         let mut groups = Groups::builder()
             .rule("adam", |s| s.name.ends_with(['1', '4']), Adam::default())
-            .rule("rprop", |s| s.name.ends_with(['2', '7']), RpropPlus::default())
-            .rule("sgd", |s| s.name.ends_with(['0', '3', '5', '8']), Sgd::default())
+            .rule(
+                "rprop",
+                |s| s.name.ends_with(['2', '7']),
+                RpropPlus::default(),
+            )
+            .rule(
+                "sgd",
+                |s| s.name.ends_with(['0', '3', '5', '8']),
+                Sgd::default(),
+            )
             .frozen("still", |s| s.name.ends_with(['6', '9']))
             .build(&params())
             .unwrap();

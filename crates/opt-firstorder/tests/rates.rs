@@ -24,7 +24,10 @@ fn at_a_rate_of_0_state_moves_and_x_stays() {
         if !["lr", "step0"].contains(&rate.as_str()) || entry.name().contains("rprop") {
             continue;
         }
-        let mut warm = entry.update(&[(&rate, 0.0.into())], &params).unwrap().unwrap();
+        let mut warm = entry
+            .update(&[(&rate, 0.0.into())], &params)
+            .unwrap()
+            .unwrap();
         let mut plain = made.unwrap();
         // 1 − shrink·x: AdamW's decay has the rate as a factor, too.
         let start: Vec<f64> = (0..5).map(wave).collect();
@@ -74,13 +77,26 @@ fn what_is_held_moves_on_at_a_rate_of_0() {
         }
     };
     let powers = [0.9, 0.81, 0.729, 0.6561];
-    let momentum = Momentum { lr: 0.5, ..Momentum::default() };
+    let momentum = Momentum {
+        lr: 0.5,
+        ..Momentum::default()
+    };
     let mut momentum = FirstOrder::new(momentum, &params).unwrap();
     near(coast(&mut momentum), powers.map(|p| -0.5 * p));
-    let gains = Gains { lr: 0.5, ..Gains::default() };
-    near(coast(&mut FirstOrder::new(gains, &params).unwrap()), powers.map(|p| -0.5 * p));
+    let gains = Gains {
+        lr: 0.5,
+        ..Gains::default()
+    };
+    near(
+        coast(&mut FirstOrder::new(gains, &params).unwrap()),
+        powers.map(|p| -0.5 * p),
+    );
     // Its rates start with lr; 0 grows by κ from the second step on.
-    let delta = DeltaBarDelta { lr: 0.0, kappa: 0.25, ..DeltaBarDelta::default() };
+    let delta = DeltaBarDelta {
+        lr: 0.0,
+        kappa: 0.25,
+        ..DeltaBarDelta::default()
+    };
     let moves = coast(&mut FirstOrder::new(delta, &params).unwrap());
     near(moves, [-0.25, -0.5, -0.75, -1.0]);
 }
@@ -91,16 +107,32 @@ fn steps_stay_alpha_while_the_decay_rates_change() {
     let params = ParamMap::flat(1).unwrap();
     let makers: [&dyn Fn() -> Box<dyn Update<f64>>; 3] = [
         &|| {
-            let rule = Adam { lr: 0.01, beta2: 0.9, eps: 0.0, ..Adam::default() };
+            let rule = Adam {
+                lr: 0.01,
+                beta2: 0.9,
+                eps: 0.0,
+                ..Adam::default()
+            };
             Box::new(FirstOrder::new(rule, &params).unwrap())
         },
         &|| {
-            let rule = AmsGrad { lr: 0.01, beta2: 0.9, eps: 0.0, ..AmsGrad::default() };
+            let rule = AmsGrad {
+                lr: 0.01,
+                beta2: 0.9,
+                eps: 0.0,
+                ..AmsGrad::default()
+            };
             Box::new(FirstOrder::new(rule, &params).unwrap())
         },
         &|| {
             let (lr, beta2) = (0.01, 0.9);
-            let rule = AdamW { lr, beta2, eps: 0.0, weight_decay: 0.0, ..AdamW::default() };
+            let rule = AdamW {
+                lr,
+                beta2,
+                eps: 0.0,
+                weight_decay: 0.0,
+                ..AdamW::default()
+            };
             Box::new(FirstOrder::new(rule, &params).unwrap())
         },
     ];
@@ -125,7 +157,11 @@ fn steps_stay_alpha_while_the_decay_rates_change() {
 #[test]
 fn steps_that_a_segment_sits_out_do_not_count() {
     let params = ParamMap::new([("w", vec![1]), ("rare", vec![1])]).unwrap();
-    let rule = Adam { lr: 0.01, eps: 0.0, ..Adam::default() };
+    let rule = Adam {
+        lr: 0.01,
+        eps: 0.0,
+        ..Adam::default()
+    };
     let mut adam = FirstOrder::new(rule, &params).unwrap();
     let (mut w, mut rare) = ([0.0], [0.0]);
     for _ in 0..999 {
@@ -135,7 +171,10 @@ fn steps_that_a_segment_sits_out_do_not_count() {
     assert_eq!((rare, adam.steps(0), adam.steps(1)), ([0.0], 999, 0));
     let mut parts = [Part::still(&mut w), Part::new(&mut rare, &[-5.0])];
     adam.apply_parts(&mut parts).unwrap();
-    assert!((rare[0] - 0.01_f64).abs() < 1e-15 && (w[0] + 9.99).abs() < 1e-9, "{w:?} {rare:?}");
+    assert!(
+        (rare[0] - 0.01_f64).abs() < 1e-15 && (w[0] + 9.99).abs() < 1e-9,
+        "{w:?} {rare:?}"
+    );
     assert_eq!((adam.steps(0), adam.steps(1)), (999, 1));
     // A bad gradient where there is one; nothing where there is none.
     let mut parts = [Part::still(&mut w), Part::new(&mut rare, &[f64::NAN])];
@@ -154,7 +193,10 @@ fn groups_are_optimizers_of_their_own() {
         ("b2", vec![2]),
     ])
     .unwrap();
-    let adam = || Adam { lr: 0.02, ..Adam::default() };
+    let adam = || Adam {
+        lr: 0.02,
+        ..Adam::default()
+    };
     let build = || {
         Groups::<f32>::builder()
             .rule("weights", |s| s.name.starts_with('w'), adam())
@@ -200,7 +242,12 @@ fn groups_are_optimizers_of_their_own() {
 #[test]
 fn a_rule_is_a_method_by_one_call() {
     let params = ParamMap::flat(2).unwrap();
-    let mut method = Sgd { lr: 0.5, ..Sgd::default() }.method(&params).unwrap();
+    let mut method = Sgd {
+        lr: 0.5,
+        ..Sgd::default()
+    }
+    .method(&params)
+    .unwrap();
     let mut bowl = opt_testkit::Quadratic::<f64>::new(params.clone(), |_| 1.0, |_| 0.0);
     let mut x = [1.0, -2.0];
     let report = method.step(&mut bowl, &mut x).unwrap();
@@ -208,8 +255,13 @@ fn a_rule_is_a_method_by_one_call() {
     method.set("lr", 1.0.into()).unwrap();
     method.step(&mut bowl, &mut x).unwrap();
     assert_eq!(x, [0.0; 2]);
-    let Err(error) = Rule::<f32, 1>::method(RmsProp { lr: 1e39, ..RmsProp::default() }, &params)
-    else {
+    let Err(error) = Rule::<f32, 1>::method(
+        RmsProp {
+            lr: 1e39,
+            ..RmsProp::default()
+        },
+        &params,
+    ) else {
         panic!("1e39 is no f32");
     };
     assert!(matches!(error, Error::HyperRounds { name, .. } if name == "lr"));

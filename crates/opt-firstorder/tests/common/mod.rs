@@ -80,7 +80,10 @@ pub(crate) fn iterates<O: Objective<f64> + 'static>(
 ) -> Vec<Vec<f64>> {
     let entries: Vec<Entry<f64, O>> = zoo();
     let entry = find_entry(&entries, method).unwrap();
-    let set: Vec<_> = set.iter().map(|&(name, value)| (name, Value::Real(value))).collect();
+    let set: Vec<_> = set
+        .iter()
+        .map(|&(name, value)| (name, Value::Real(value)))
+        .collect();
     let mut method: AnyMethod<f64, O> = entry.build(&set, objective).unwrap();
     let mut all = vec![start.to_vec()];
     for _ in 0..steps {

@@ -16,7 +16,11 @@ fn bad_values(kind: &Kind) -> Vec<Value> {
         Kind::Count(least) => {
             let below = least.checked_sub(1).map(Value::Count);
             let reals = [-1.0, 2.5, f64::NAN, 2_f64.powi(64)].map(Value::Real);
-            below.into_iter().chain(reals).chain(["fast".into()]).collect()
+            below
+                .into_iter()
+                .chain(reals)
+                .chain(["fast".into()])
+                .collect()
         }
         Kind::Choice(_) => vec!["no-such-choice".into(), 1.into(), 0.5.into()],
         _ => Vec::new(),

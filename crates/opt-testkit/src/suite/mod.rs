@@ -102,10 +102,7 @@ fn sized<F: Scalar>(rows: usize, columns: usize) -> Quadratic<F> {
 
 type Setup<F> = (Quadratic<F>, AnyMethod<F, Quadratic<F>>, Vec<F>);
 
-fn setup<F: Scalar>(
-    entry: &Entry<F, Quadratic<F>>,
-    set: &Set<'_>,
-) -> Result<Setup<F>, String> {
+fn setup<F: Scalar>(entry: &Entry<F, Quadratic<F>>, set: &Set<'_>) -> Result<Setup<F>, String> {
     let objective = problem();
     let method = entry.build(set, &objective).map_err(text)?;
     let x = vec![F::zero(); objective.params().len()];

@@ -133,12 +133,16 @@ pub(super) fn parts(subject: &Subject<'_>) -> Result<(), String> {
         let mut list = [Part { x: a, d: d[0] }, Part { x: b, d: d[1] }];
         together.apply_parts(&mut list).map_err(text)?;
         for (index, range) in ranges.iter().enumerate() {
-            d[index].map_or(Ok(()), |d| apart.check(index, d)).map_err(text)?;
+            d[index]
+                .map_or(Ok(()), |d| apart.check(index, d))
+                .map_err(text)?;
             let x = &mut x_apart[range.clone()];
             let mut part = [Part { x, d: d[index] }];
             apart.advance(index, &mut part).map_err(text)?;
             if let Some(d) = d[index] {
-                lone[index].apply(&mut x_lone[range.clone()], d).map_err(text)?;
+                lone[index]
+                    .apply(&mut x_lone[range.clone()], d)
+                    .map_err(text)?;
             }
         }
     }
@@ -182,4 +186,3 @@ pub(super) fn precisions(subject: &Subject<'_>) -> Result<(), String> {
     }
     Ok(())
 }
-
