@@ -370,7 +370,7 @@ fn what_leaves_the_range_is_named() {
         let set = [("lr", opt_core::Value::Real(10.0))];
         let mut update = entry.update(&set, &params).unwrap().unwrap();
         let mut x = [1.0, 1.0, 1.0, -f32::MAX, 1.0];
-        let d = [g, g, g, f32::MAX / 20.0, g].map(|g| g as f32);
+        let d = [g, g, g, f32::MAX / 20.0, g];
         let error = update.apply(&mut x, &d).unwrap_err();
         let right = matches!(
             &error,
