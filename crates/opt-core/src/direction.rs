@@ -2,7 +2,7 @@ use crate::error::Error;
 use crate::method::Report;
 use crate::objective::Objective;
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
+use crate::state::visit::{State, Visit};
 use crate::tune::{Change, Field, Tune, unknown};
 
 /// What a direction has staged, taken over once x has moved. A trait of its own because
@@ -25,6 +25,18 @@ pub trait Direction<F: Scalar, O: ?Sized>: Staged + State<F> + Tune {
     /// # Errors
     /// [`Error::NonFiniteLoss`], [`Error::NonFiniteGradient`], or what the objective refuses.
     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error>;
+}
+
+impl<T: Staged + ?Sized> Staged for Box<T> {
+    fn commit(&mut self) {
+        (**self).commit();
+    }
+}
+
+impl<F: Scalar, O: ?Sized, D: Direction<F, O> + ?Sized> Direction<F, O> for Box<D> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
+        (**self).propose(objective, x, d)
+    }
 }
 
 /// The gradient itself.

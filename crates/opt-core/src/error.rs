@@ -1,4 +1,4 @@
-use crate::tune::{Bound, Kind, Value};
+use crate::tune::value::{Bound, Kind, Value};
 
 /// Everything that can be refused. A call that returns an error has changed nothing: neither the
 /// parameters nor the method's state.
@@ -77,17 +77,6 @@ pub enum Error {
     /// A segment's shape has more elements than fit into memory.
     #[error("segment `{0}`: its shape has more elements than can be addressed")]
     SegmentTooLarge(String),
-
-    /// Matrices whose product does not exist or has another shape.
-    #[error("matrix product: {a:?} times {b:?} into {c:?}: shapes do not match")]
-    Shape {
-        /// (rows, columns) of the left factor.
-        a: (usize, usize),
-        /// Of the right one.
-        b: (usize, usize),
-        /// Of the result.
-        c: (usize, usize),
-    },
 
     /// No segment has this name, or none with as many axes as was asked.
     #[error("no {wanted}; there are: {known}")]
@@ -183,8 +172,9 @@ pub enum Error {
     #[error("the gradient's norm is {0}: look for the first segment that is not finite")]
     NonFiniteNorm(f64),
 
-    /// A limit or step that a function takes is out of its range.
-    #[error("{name} = {value}: must be finite and above 0")]
+    /// A limit, step or number of samples that a function takes is out of its range, or rounds to
+    /// what is in the type that it works in.
+    #[error("{name} = {value}: must be finite and above 0, also in the parameters' type")]
     Argument {
         /// The argument's name.
         name: &'static str,
@@ -195,6 +185,30 @@ pub enum Error {
     /// A snapshot does not fit what it should restore, or its file is damaged.
     #[error("snapshot: {0}")]
     Snapshot(String),
+
+    /// A schedule's numbers or pieces make no sense.
+    #[error("schedule: {0}")]
+    Schedule(String),
+
+    /// A parameter is NaN or infinite.
+    #[error("parameter of segment `{segment}` is {value} at index {index}")]
+    NonFiniteParameter {
+        /// The segment's name.
+        segment: String,
+        /// Index within the segment, row-major.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+
+    /// Something else than a regular file is at a path. It has not been touched.
+    #[error("{path}: is {found}, must be a regular file or nothing: give another path")]
+    NotAFile {
+        /// The path, after all links.
+        path: String,
+        /// What is there.
+        found: &'static str,
+    },
 
     /// Reading or writing a file failed.
     #[error("{path}: {source}")]
@@ -215,6 +229,21 @@ impl Error {
     /// [`Objective`](crate::Objective).
     pub fn objective(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Objective(source.into())
+    }
+
+    /// Refuses a value that is not in its range, as a hyper-parameter of this name.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`].
+    pub fn bounded(name: &str, value: f64, bound: Bound) -> Result<(), Self> {
+        if bound.contains(value) {
+            return Ok(());
+        }
+        Err(Self::Hyper {
+            name: name.to_owned(),
+            value: value.into(),
+            kind: Kind::Real(bound),
+        })
     }
 
     /// The same error, of a field in this group.

@@ -1,7 +1,6 @@
 use crate::error::Error;
-use crate::params::ParamMap;
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
+use crate::state::visit::State;
 use crate::tune::Tune;
 
 /// One iteration of any training method.
@@ -48,6 +47,14 @@ pub enum Fallback {
     /// As [`SteepestDescent`](Self::SteepestDescent), but the next step does it.
     #[error("no lower loss along the method's direction: restarted")]
     Restarted,
+    /// As far as the loss can tell, the step changes nothing.
+    #[error("the step changes the loss by no more than its rounding: the gradient alone decided")]
+    Rounding,
+    /// The gradient is not 0, but its square is, in the arithmetic of the method.
+    #[error(
+        "the gradient's square vanishes in this type: x, or a part of it, stays; scale the loss"
+    )]
+    Vanishing,
     /// No step along −g lowers the loss.
     #[error("no lower loss along -g: x stays")]
     NoLowerLoss,
@@ -72,6 +79,9 @@ pub enum Fallback {
     /// A factor had no inverse.
     #[error("a factor had no inverse: the damping was raised")]
     DampingRaised,
+    /// The step is not 0, but too short to move x in its type.
+    #[error("the step vanishes beside x in this type: bring the inputs near 1")]
+    Vanishes,
     /// The step was vetoed.
     #[error("the loss after the step is not finite: it was not made")]
     NotMade,
@@ -97,28 +107,6 @@ impl<F: Scalar> Report<F> {
             })
         } else {
             Err(Error::NonFiniteLoss(loss.f64()))
-        }
-    }
-}
-
-/// The parameter vector itself as state, so that a snapshot holds it beside the method's.
-#[derive(Debug)]
-pub struct Parameters<'a, F> {
-    /// Names and shapes.
-    pub map: &'a ParamMap,
-    /// The parameters. Of another length than the map's, nothing is visited.
-    pub x: &'a mut [F],
-}
-
-impl<F: Scalar> State<F> for Parameters<'_, F> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        if self.x.len() != self.map.len() {
-            return;
-        }
-        for segment in self.map.segments() {
-            if let Some(data) = self.x.get_mut(segment.range.clone()) {
-                visitor.buffer(&segment.name, &segment.shape, data);
-            }
         }
     }
 }

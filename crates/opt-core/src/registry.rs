@@ -17,6 +17,7 @@ pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
 pub type Set<'a> = [(&'a str, Value)];
 
 type BuildUpdate<F> = Build<Box<dyn Update<F>>, ParamMap>;
+type Check = dyn Fn(&Set<'_>) -> Result<(), Error> + Send + Sync;
 type Build<T, O> = dyn Fn(&Set<'_>, &O) -> Result<T, Error> + Send + Sync;
 
 /// One line of a registry: a name, the hyper-parameters with their defaults, and how to make the
@@ -24,6 +25,7 @@ type Build<T, O> = dyn Fn(&Set<'_>, &O) -> Result<T, Error> + Send + Sync;
 pub struct Entry<F: Scalar, O: ?Sized> {
     name: &'static str,
     fields: Vec<Field>,
+    check: Box<Check>,
     build: Box<Build<AnyMethod<F, O>, O>>,
     update: Option<Box<BuildUpdate<F>>>,
 }
@@ -52,6 +54,10 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
         Self {
             name,
             fields: list(&hyper),
+            check: Box::new({
+                let hyper = hyper.clone();
+                move |set| changed(&hyper, set)?.check::<F>()
+            }),
             build: Box::new(move |set, objective| {
                 Ok(Box::new(build(changed(&hyper, set)?, objective)?))
             }),
@@ -67,6 +73,14 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
     /// The hyper-parameters with their defaults. The first is the one to tune.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Whether these settings are in range, without an objective.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), but for what the objective's layers are refused for.
+    pub fn check(&self, set: &Set<'_>) -> Result<(), Error> {
+        (self.check)(set)
     }
 
     /// A new method for this objective, with the defaults but for those in `set`.

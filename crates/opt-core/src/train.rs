@@ -1,13 +1,13 @@
 use std::fmt;
 
-use crate::clip::clip_global_norm;
 use crate::direction::{Direction, Gradient};
 use crate::error::Error;
 use crate::method::{Method, Report};
 use crate::objective::Objective;
 use crate::params::ParamMap;
 use crate::scalar::Scalar;
-use crate::state::{Prefixed, State, Visit};
+use crate::state::visit::{Prefixed, State, Visit};
+use crate::tune::clip::clip_global_norm;
 use crate::tune::{Change, Field, Tune, unknown};
 use crate::update::Update;
 

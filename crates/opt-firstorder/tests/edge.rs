@@ -60,7 +60,7 @@ impl<F: Scalar> Run<F> {
     /// A step. If the element's gradient is refused, nothing has changed.
     fn step(&mut self, g: f64, what: &str) -> Came {
         let before = (
-            Snapshot::take(&mut [("m", &mut self.method)]),
+            Snapshot::take(&mut [("m", &mut self.method)]).unwrap(),
             self.x.clone(),
         );
         self.given.g = [0.5, -2.0, 1.0, g, -0.25].map(F::of).to_vec();
@@ -81,7 +81,7 @@ impl<F: Scalar> Run<F> {
             }) => {
                 assert_eq!((segment.as_str(), index, value), ("b", 1, F::of(g).f64()));
                 let after = (
-                    Snapshot::take(&mut [("m", &mut self.method)]),
+                    Snapshot::take(&mut [("m", &mut self.method)]).unwrap(),
                     self.x.clone(),
                 );
                 assert!(after == before, "{what}: a refused step changed something");

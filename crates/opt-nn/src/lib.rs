@@ -49,19 +49,17 @@ mod elementary;
 mod error;
 mod fisher;
 mod init;
+mod linearize;
 mod loss;
 mod mlp;
 mod net;
 mod norm;
+mod pool;
 mod reparametrized;
 mod rows;
 mod spec;
 mod tangent;
 mod whiten;
-
-// Named nowhere, but it links the library.
-#[cfg(feature = "openblas")]
-extern crate openblas_src as _;
 
 pub use activation::Activation;
 pub use batch::Target;
@@ -69,6 +67,6 @@ pub use error::Error;
 pub use init::Init;
 pub use loss::Loss;
 pub use mlp::{Evaluation, Mlp};
-pub use opt_core::gemm;
+pub use opt_linalg::gemm;
 pub use opt_norm::{BatchNorm, Variance};
 pub use spec::{Dense, Spec};

@@ -1,14 +1,16 @@
 //! Forward and backward over buffers that belong to the caller.
 
-use ndarray::ArrayView2;
-use opt_core::{ParamMap, Scalar, dot, each, gemm};
+use ndarray::{Array2, ArrayView2};
+use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
+use opt_linalg::gemm;
 use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::error::Error;
 use crate::norm::Norms;
 use crate::rows::each_row;
+use crate::spec::Spec;
 use crate::whiten::Whitening;
-use crate::{Error, Spec};
 
 /// The network without data.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub(crate) struct Net<F> {
     pub(crate) whitening: Vec<Option<Whitening<F>>>,
     /// Where the parameters of each layer are.
     pub(crate) places: Vec<Places>,
+    /// The same, as methods see it: γ and β are outside of the layers.
+    pub(crate) layers: Vec<LayerPlace>,
     /// Running statistics of each layer that is normalized.
     pub(crate) running: Vec<Option<Running<F>>>,
 }
@@ -61,7 +65,7 @@ impl<F: Scalar> Pass<F> {
 
 impl<F: Scalar> Net<F> {
     pub(crate) fn new(spec: Spec) -> Result<Self, Error> {
-        spec.check()?;
+        spec.check::<F>()?;
         let (mut tensors, mut places, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, layer) in spec.layers.iter().enumerate() {
             let mut tensor = |name: &str, shape: Vec<usize>| {
@@ -80,12 +84,18 @@ impl<F: Scalar> Net<F> {
             running.push(layer.norm.map(|_| Running::new(units)));
         }
         let params = ParamMap::new(tensors)?;
+        let layers = places.iter().map(|place: &Places| {
+            let bias = place.gamma.is_none().then_some(place.bias);
+            LayerPlace::dense(place.weight, bias)
+        });
+        let layers = layers.collect();
         let whitening = vec![None; spec.layers.len()];
         Ok(Self {
             spec,
             params,
             whitening,
             places,
+            layers,
             running,
         })
     }
@@ -107,6 +117,24 @@ impl<F: Scalar> Net<F> {
 
     pub(crate) fn bias<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
         self.part(self.places[index].bias, x)
+    }
+
+    fn gamma<'a>(&self, index: usize, x: &'a [F]) -> Option<&'a [F]> {
+        Some(self.part(self.places[index].gamma?, x))
+    }
+
+    /// Writes the gradient of γ and β of a layer that is normalized.
+    pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
+        let (places, segments) = (self.places[index], self.params.segments());
+        let Some(gamma) = places.gamma else {
+            return;
+        };
+        for (segment, slopes) in [gamma, places.bias].into_iter().zip(norms.slopes(index)) {
+            let range = segments[segment].range.clone();
+            if slopes.len() == range.len() {
+                g[range].copy_from_slice(slopes);
+            }
+        }
     }
 
     /// What goes into layer `index`, before whitening, of shape (batch, fan_in).
@@ -152,7 +180,10 @@ impl<F: Scalar> Net<F> {
             }
             let (weight, a) = (self.matrix(index, x)?, view_mut(out, rows, units)?);
             gemm(F::one(), input, weight.t(), F::zero(), a)?;
-            norms.forward(self, index, x, batch, &mut out[..rows * units])?;
+            if let (Some(norm), Some(gamma)) = (&layer.norm, self.gamma(index, x)) {
+                let (running, a) = (self.running[index].as_ref(), &mut out[..rows * units]);
+                norms.forward(index, norm, running, gamma, batch, a)?;
+            }
             let bias = self.bias(index, x);
             each_row(&mut out[..rows * units], units, |row, out| {
                 layer
@@ -205,8 +236,13 @@ impl<F: Scalar> Net<F> {
         let mean = self.loss(batch, pass, F::of(rows.recip()))? / rows;
         let mut penalty = 0.0;
         if self.spec.l2 > 0.0 {
-            let weights = (0..layers).map(|index| self.weight(index, x));
-            penalty = 0.5 * self.spec.l2 * weights.map(|w| dot(w, w)).sum::<f64>();
+            for index in 0..layers {
+                penalty += match self.canonical(index, x)? {
+                    Some(w) => w.iter().map(|w| w.f64() * w.f64()).sum(),
+                    None => dot(self.weight(index, x), self.weight(index, x)),
+                };
+            }
+            penalty *= 0.5 * self.spec.l2;
         }
         Ok(F::of(mean + penalty))
     }
@@ -229,7 +265,9 @@ impl<F: Scalar> Net<F> {
                 let mask = batch.mask(index, row, units);
                 layer.activation.backward(delta, out, mask, kept);
             });
-            pass.norms.backward(self, index, x, delta)?;
+            if let Some(gamma) = self.gamma(index, x) {
+                pass.norms.backward(index, gamma, delta)?;
+            }
             if let Some(g) = g.as_deref_mut() {
                 self.gradient(index, x, batch, pass, g)?;
             }
@@ -261,9 +299,9 @@ impl<F: Scalar> Net<F> {
             view_mut(gradient, units, fan_in)?,
         );
         gemm(F::one(), delta.t(), input, F::zero(), output)?;
-        self.penalize(index, x, g);
+        self.penalize(index, x, g)?;
         if places.gamma.is_some() {
-            pass.norms.slopes(self, index, g);
+            self.normalized(index, &pass.norms, g);
             return Ok(());
         }
         let bias = &mut g[segments[places.bias].range.clone()];
@@ -271,18 +309,36 @@ impl<F: Scalar> Net<F> {
         Ok(())
     }
 
-    /// Adds the gradient of the L2 penalty on the weights of layer `index`.
-    pub(crate) fn penalize(&self, index: usize, x: &[F], g: &mut [F]) {
+    /// W = V·U of a whitened layer.
+    fn canonical(&self, index: usize, x: &[F]) -> Result<Option<Array2<F>>, Error> {
+        let Some(whitening) = &self.whitening[index] else {
+            return Ok(None);
+        };
+        let v = self.matrix(index, x)?;
+        let mut w = Array2::zeros(v.dim());
+        gemm(F::one(), v, whitening.matrix()?, F::zero(), w.view_mut())?;
+        Ok(Some(w))
+    }
+
+    /// Adds the gradient of the L2 penalty on the weights of layer `index`: l2·W, or, as the
+    /// penalty is on W = V·U wherever the coordinates are, l2·W·Uᵀ by V.
+    pub(crate) fn penalize(&self, index: usize, x: &[F], g: &mut [F]) -> Result<(), Error> {
         if self.spec.l2 > 0.0 {
             let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
             let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
+            if let (Some(w), Some(whitening)) = (self.canonical(index, x)?, &self.whitening[index])
+            {
+                let g = view_mut(&mut g[range], w.nrows(), fan_in)?;
+                return Ok(gemm(l2, w.view(), whitening.matrix()?.t(), F::one(), g)?);
+            }
             let weight = &x[range.clone()];
             each_row(&mut g[range], fan_in, |row, g| {
                 let w = &weight[row * fan_in..(row + 1) * fan_in];
                 each(g, w, [], move |g, w, []| (g + l2 * w, []));
             });
         }
+        Ok(())
     }
 
     /// From ∂loss/∂a of layer `index` to ∂loss/∂output of the layer below. Nobody needs the

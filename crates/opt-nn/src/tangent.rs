@@ -1,7 +1,8 @@
 //! Directional derivatives: what a move of the parameters along v does to the outputs, and to the
 //! gradient (the R-operator: Pearlmutter 1994; Schraudolph 2002 for Gauss–Newton).
 
-use opt_core::{Scalar, each, gemm};
+use opt_core::{Scalar, each};
+use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{Batch, grow, keep, view, view_mut};
@@ -141,7 +142,7 @@ impl<F: Scalar> Net<F> {
                 let to = view_mut(weights, units, fan_in)?;
                 gemm(F::one(), slope.t(), along, F::one(), to)?;
             }
-            self.penalize(index, v, out);
+            self.penalize(index, v, out)?;
             let bias = &mut out[segments[places.bias].range.clone()];
             sum_columns(&deltas[0][..rows * units], bias);
             let Some(under) = below.last_mut() else {

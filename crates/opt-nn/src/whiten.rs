@@ -1,7 +1,8 @@
 //! Whitening of a layer's input, forward and backward.
 
 use ndarray::{ArrayView1, ArrayView2};
-use opt_core::{Scalar, all_finite, each, gemm};
+use opt_core::{Scalar, all_finite, each};
+use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{grow, view, view_mut};
@@ -35,7 +36,7 @@ impl<F: Scalar> Whitening<F> {
         Ok(Self { u: matrix, c: mean })
     }
 
-    fn matrix(&self) -> Result<ArrayView2<'_, F>, Error> {
+    pub(crate) fn matrix(&self) -> Result<ArrayView2<'_, F>, Error> {
         view(&self.u, self.c.len(), self.c.len())
     }
 

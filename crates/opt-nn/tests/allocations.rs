@@ -10,7 +10,8 @@ mod common;
 use common::{data, labels, parameters, spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use opt_core::{
-    Fisher, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Reparametrized,
+    Fisher, GaussNewton, HessianDiag, HessianProduct, Layered, Objective, PerSample,
+    Reparametrized, SampledFisher,
 };
 use opt_nn::{Activation, Loss, Mlp, Target, gemm};
 use opt_testkit::Counting;

@@ -12,7 +12,7 @@ use opt_testkit::Quadratic;
 const PROBES: [Probe; 2] = [Probe::Gaussian, Probe::Rademacher];
 
 fn esgd(hyper: Esgd, objective: &impl Objective<f64>) -> EsgdMethod<f64> {
-    EsgdMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 /// Curvatures 1, −2, 3, … of both signs.

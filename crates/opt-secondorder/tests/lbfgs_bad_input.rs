@@ -48,12 +48,12 @@ fn bowl(x: &[f64], g: &mut [f64]) -> f64 {
 }
 
 fn lbfgs<O: Objective<f64>>(objective: &O) -> LbfgsMethod<f64> {
-    LbfgsMethod::new(Lbfgs::default(), objective.params()).unwrap()
+    Lbfgs::default().method(objective.params()).unwrap()
 }
 
 fn snapshot(method: &mut LbfgsMethod<f64>, map: &ParamMap, x: &mut [f64]) -> Snapshot<f64> {
-    let mut x = Parameters { map, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut x)])
+    let mut x = Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut x)]).unwrap()
 }
 
 /// Counts and numbers of the state, which it may change.

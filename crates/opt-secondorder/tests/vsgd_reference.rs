@@ -153,10 +153,10 @@ fn trajectories_are_those_of_the_papers() {
             rows: Vec::new(),
         };
         if case["curvature"] == "fd" {
-            let method = VsgdMethod::<_, FiniteDifferences>::new(hyper, &params).unwrap();
+            let method = hyper.method::<_, FiniteDifferences>(&params).unwrap();
             compare(case, method, regression, &start);
         } else {
-            let method = VsgdMethod::<_, Bbprop>::new(hyper, &params).unwrap();
+            let method = hyper.method::<_, Bbprop>(&params).unwrap();
             compare(case, method, regression, &start);
         }
     }

@@ -14,7 +14,7 @@ pub enum Call {
     HessianProduct,
     /// [`GaussNewton::gauss_newton_product`](super::GaussNewton::gauss_newton_product).
     GaussNewtonProduct,
-    /// Samples run forward by [`Reparametrized::observe`](super::Reparametrized::observe).
+    /// Samples run forward by [`Layered::observe`](super::Layered::observe).
     Observe(usize),
 }
 
@@ -62,12 +62,33 @@ macro_rules! forward_objective {
         }
         $crate::forward_objective! { @trait $wrapper, $inner, $note, PerSample,
             fn samples(&self) -> usize;
+            fn penalty(&self, d: &mut [F]) -> ();
             [Gradient] fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, $crate::Error>;
         }
-        $crate::forward_objective! { @trait $wrapper, $inner, $note, Layered,
-            fn places(&self) -> &[$crate::LayerPlace];
-            fn layer(&self, index: usize) -> Option<$crate::Layer<'_, F>>;
-            [Gradient] fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, $crate::Error>;
+        impl<F: $crate::Scalar, O: $crate::Layered<F>> $crate::Layered<F> for $wrapper<O> {
+            fn places(&self) -> &[$crate::LayerPlace] {
+                self.$inner.places()
+            }
+
+            fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, $crate::Error> {
+                self.$note($crate::Call::Gradient);
+                self.$inner.deltas(x, g)
+            }
+
+            fn layer(&self, index: usize) -> Option<$crate::Layer<'_, F>> {
+                self.$inner.layer(index)
+            }
+
+            fn observe(
+                &mut self,
+                x: &[F],
+                samples: usize,
+                visit: &mut $crate::ObserveInputs<'_, F>,
+            ) -> Result<usize, $crate::Error> {
+                let shown = self.$inner.observe(x, samples, visit)?;
+                self.$note($crate::Call::Observe(shown));
+                Ok(shown)
+            }
         }
         $crate::forward_objective! { @trait $wrapper, $inner, $note, SampledFisher,
             [Gradient] fn sample(&mut self, x: &[F], seed: u64) -> Result<(), $crate::Error>;
@@ -77,16 +98,6 @@ macro_rules! forward_objective {
             [Gradient] fn factor(&mut self, x: &[F], index: usize) -> Result<(), $crate::Error>;
         }
         impl<F: $crate::Scalar, O: $crate::Reparametrized<F>> $crate::Reparametrized<F> for $wrapper<O> {
-            fn observe(
-                &mut self,
-                x: &[F],
-                samples: usize,
-                visit: &mut $crate::ObserveInputs<'_, F>,
-            ) -> Result<(), $crate::Error> {
-                self.$note($crate::Call::Observe(samples));
-                self.$inner.observe(x, samples, visit)
-            }
-
             fn set_whitening(
                 &mut self,
                 index: usize,
@@ -94,6 +105,10 @@ macro_rules! forward_objective {
                 c: $crate::VectorView<'_, F>,
             ) -> Result<(), $crate::Error> {
                 self.$inner.set_whitening(index, u, c)
+            }
+
+            fn clear_whitening(&mut self) {
+                self.$inner.clear_whitening();
             }
         }
     };

@@ -38,9 +38,16 @@ pub trait PerSample<F: Scalar>: Objective<F> {
     fn samples(&self) -> usize;
 
     /// As [`Objective::grad`]; also writes the mean over the samples n of (∂lossₙ/∂x)², element by
-    /// element, over `square`. A penalty counts as a part of every sample's loss.
+    /// element, over `square`. A penalty, which depends on no sample, is in the loss and in `g`, but
+    /// not in `square`.
     ///
     /// # Errors
     /// As [`Objective::grad`].
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error>;
+
+    /// Writes d of the penalty ½Σdᵢxᵢ² that is a part of the loss over `d`: l2 where a weight is
+    /// penalized, else 0, which it is everywhere by default.
+    fn penalty(&self, d: &mut [F]) {
+        d.fill(F::zero());
+    }
 }

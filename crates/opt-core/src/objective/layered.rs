@@ -112,6 +112,24 @@ pub trait Layered<F: Scalar>: Objective<F> {
     /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
     /// `None` before the first call or beyond the last layer.
     fn layer(&self, index: usize) -> Option<Layer<'_, F>>;
+
+    /// Runs the next `samples` samples of the model's statistics set through the network, without
+    /// dropout, and shows the inputs of every layer, piece by piece. Gives how many samples it has
+    /// shown of each; 0, as by default, if there is no such set.
+    ///
+    /// What comes next follows accepted steps ([`Objective::accept`]): until then every call shows
+    /// the same samples, so that a step that is refused has not changed the model.
+    ///
+    /// # Errors
+    /// What the model or `visit` refuses.
+    fn observe(
+        &mut self,
+        _x: &[F],
+        _samples: usize,
+        _visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<usize, Error> {
+        Ok(0)
+    }
 }
 
 /// A layered model that is a probability distribution of its output, p(y | x, θ), and can draw
@@ -143,7 +161,7 @@ pub trait Fisher<F: Scalar>: SampledFisher<F> {
     fn factor(&mut self, x: &[F], index: usize) -> Result<(), Error>;
 }
 
-/// What [`Reparametrized::observe`] calls with some rows of the input h of a layer, of shape
+/// What [`Layered::observe`] calls with some rows of the input h of a layer, of shape
 /// (rows, fan_in), before whitening.
 pub type ObserveInputs<'a, F> = dyn FnMut(usize, ArrayView2<'_, F>) -> Result<(), Error> + 'a;
 
@@ -151,18 +169,6 @@ pub type ObserveInputs<'a, F> = dyn FnMut(usize, ArrayView2<'_, F>) -> Result<()
 /// parameters in `x`, of the shapes of W and b, and U and c are the model's. Needed by PRONG in
 /// its own coordinates.
 pub trait Reparametrized<F: Scalar>: Layered<F> {
-    /// Runs the next `samples` samples of the model's statistics set through the network, without
-    /// dropout, and shows the inputs of every layer, piece by piece.
-    ///
-    /// # Errors
-    /// What the model or `visit` refuses; also if there is no statistics set.
-    fn observe(
-        &mut self,
-        x: &[F],
-        samples: usize,
-        visit: &mut ObserveInputs<'_, F>,
-    ) -> Result<(), Error>;
-
     /// Sets U, of shape (fan_in, fan_in), and c, of shape (fan_in), of layer `index`. The function
     /// that `x` stands for changes with it, unless `x` is changed too.
     ///
@@ -174,6 +180,10 @@ pub trait Reparametrized<F: Scalar>: Layered<F> {
         u: ArrayView2<'_, F>,
         c: ArrayView1<'_, F>,
     ) -> Result<(), Error>;
+
+    /// Makes all layers plain again, U = I and c = 0, as they were before the first
+    /// [`set_whitening`](Self::set_whitening).
+    fn clear_whitening(&mut self);
 }
 
 /// Inputs and output deltas of one layer over the last minibatch.

@@ -4,9 +4,9 @@ use std::ops::Range;
 mod view;
 
 use crate::error::Error;
+use crate::kernel::{all_finite, first_non_finite};
 use crate::scalar::Scalar;
-use crate::state::Visit;
-use crate::update::all_finite;
+use crate::state::visit::Visit;
 
 /// One named tensor inside the flat parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,22 +138,23 @@ impl ParamMap {
         if all_finite(g) {
             return Ok(());
         }
-        let at = g.iter().position(|v| !v.is_finite()).unwrap_or_default();
+        let (at, value) = first_non_finite(g).unwrap_or_default();
         let (segment, index) = self
             .locate(at)
             .map_or_else(Default::default, |(s, index)| (s.name.clone(), index));
         Err(Error::NonFiniteGradient {
             segment,
             index,
-            value: g[at].f64(),
+            value,
         })
     }
 
     /// Shows a vector of state of this map, such as a velocity, segment by segment, as
-    /// `name/segment`. Of another length than the map's, nothing is shown.
+    /// `name/segment`. Of another length than the map's, it is shown whole, with the shape that it
+    /// should have: a snapshot refuses it.
     pub fn visit<F: Scalar>(&self, name: &str, data: &mut [F], visitor: &mut dyn Visit<F>) {
         if data.len() != self.len {
-            return;
+            return visitor.buffer(name, &[self.len], data);
         }
         for segment in &self.segments {
             let name = format!("{name}/{}", segment.name);

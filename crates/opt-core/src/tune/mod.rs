@@ -1,10 +1,18 @@
 //! Hyper-parameters of a method that is at work: what schedules and configurations reach.
 
+pub(crate) mod clip;
 mod hyper;
+mod plateau;
+mod schedule;
+pub(crate) mod value;
 
 use std::ops::Deref;
 
-pub use hyper::{Bound, Choice, Field, FieldVisitor, Hyper, Kind, Value, list};
+pub use clip::{clip_global_norm, clip_global_norm_parts, clip_value};
+pub use hyper::{Choice, Field, FieldVisitor, Hyper, list};
+pub use plateau::{Plateau, PlateauSchedule};
+pub use schedule::{Pieces, Schedule};
+pub use value::{Bound, Kind, Value};
 
 use crate::error::Error;
 use crate::scalar::Scalar;

@@ -1,6 +1,6 @@
 use super::Step;
 use super::shard::Steps;
-use crate::state::Visit;
+use crate::state::visit::Visit;
 
 /// How many steps a segment has made, and the products of the decay rates over them.
 #[derive(Clone, Copy, Debug, PartialEq)]

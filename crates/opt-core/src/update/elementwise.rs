@@ -3,15 +3,16 @@ use std::ops::Range;
 
 use super::any_rule::{AnyRule, Typed};
 use super::clock::{Clock, Clocks};
-use super::kernel::greatest;
+use super::range::{fits, refusal};
 use super::rule::{Rule, Takes};
-use super::shard::{Steps, both};
+use super::run::{Group, Run, Source, by_run};
 use super::{ArrayPart, Part, Update};
 use crate::error::Error;
+use crate::kernel::first_non_finite;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
-use crate::state::{State, Visit};
-use crate::tune::{Bound, Change, Field, Kind, Tune, Tuned, bare, unknown};
+use crate::state::visit::{State, Visit};
+use crate::tune::Tuned;
 
 /// Elementwise rules with their state: one rule for all parameters ([`FirstOrder`]), or one for
 /// each group of segments ([`Groups`](crate::Groups)).
@@ -21,7 +22,7 @@ use crate::tune::{Bound, Change, Field, Kind, Tune, Tuned, bare, unknown};
 /// segment has no direction, and gives bitwise the same result for any number of threads.
 pub struct Elementwise<F, K: ?Sized> {
     params: ParamMap,
-    groups: Vec<Group<K>>,
+    pub(super) groups: Vec<Group<K>>,
     /// Cover the segments, in order.
     runs: Vec<Run>,
     /// Of each run its slots, one after another.
@@ -30,25 +31,6 @@ pub struct Elementwise<F, K: ?Sized> {
 
 /// A rule over everything, or one for each segment.
 pub type FirstOrder<F, R, const N: usize> = Elementwise<F, Typed<R, N>>;
-
-/// Segments that follow one rule.
-pub(super) struct Group<K: ?Sized> {
-    /// Stands before the names of its fields; empty if there is only one group.
-    pub(super) name: String,
-    pub(super) rule: Box<K>,
-}
-
-/// Consecutive segments of one group.
-#[derive(Clone, Debug)]
-struct Run {
-    group: usize,
-    segments: Range<usize>,
-    /// In the parameter vector.
-    range: Range<usize>,
-    /// Of all slots, in the state.
-    state: Range<usize>,
-    clocks: Clocks,
-}
 
 impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     /// One rule for all parameters.
@@ -260,12 +242,12 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
                 let of_state = slots.iter().map(|s| (s.name, self.slot(s.name, index)));
                 for (what, values) in [("x", Some(x))].into_iter().chain(of_state) {
                     let values = values.unwrap_or_default();
-                    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                    if let Some((at, value)) = first_non_finite(values) {
                         return Error::Diverged {
                             segment: self.params.segments()[index].name.clone(),
                             what,
                             index: at,
-                            value: values[at].f64(),
+                            value,
                             dtype: F::DTYPE,
                         };
                     }
@@ -291,95 +273,6 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
             source,
             state,
         )
-    }
-}
-
-/// What is moved.
-enum Source<'s, 'a, F> {
-    /// Some segments, each a part.
-    Parts(&'s mut [Part<'a, F>]),
-    /// All segments, side by side, with their direction.
-    Whole(&'s mut [F], &'s [F]),
-}
-
-/// The runs that a source, from segment number `first` on, falls into, with their state.
-fn by_run<F: Scalar, K: AnyRule<F> + ?Sized>(
-    rules: (&[Group<K>], &[Segment]),
-    runs: &mut [Run],
-    first: usize,
-    source: Source<'_, '_, F>,
-    state: &mut [F],
-) -> bool {
-    if let [run] = runs {
-        return run.advance(&*rules.0[run.group].rule, rules.1, first, source, state);
-    }
-    let (lo, hi) = runs.split_at_mut(runs.len() / 2);
-    let (Some(start), Some(middle), Some(last)) = (lo.first(), hi.first(), hi.last()) else {
-        return true;
-    };
-    let len = last.range.end - start.range.start;
-    let (state_lo, state_hi) = state.split_at_mut(middle.state.start - start.state.start);
-    let segment = middle.segments.start;
-    let (source_lo, source_hi) = match source {
-        Source::Parts(parts) => {
-            let (lo, hi) = parts.split_at_mut(segment - first);
-            (Source::Parts(lo), Source::Parts(hi))
-        }
-        Source::Whole(x, d) => {
-            let at = middle.range.start - start.range.start;
-            let ((x_lo, x_hi), (d_lo, d_hi)) = (x.split_at_mut(at), d.split_at(at));
-            (Source::Whole(x_lo, d_lo), Source::Whole(x_hi, d_hi))
-        }
-    };
-    both(
-        len,
-        || by_run(rules, lo, first, source_lo, state_lo),
-        || by_run(rules, hi, segment, source_hi, state_hi),
-    )
-}
-
-impl Run {
-    fn advance<F: Scalar, K: AnyRule<F> + ?Sized>(
-        &mut self,
-        rule: &K,
-        segments: &[Segment],
-        first: usize,
-        source: Source<'_, '_, F>,
-        state: &mut [F],
-    ) -> bool {
-        if rule.takes().is_none() {
-            return true; // frozen
-        }
-        let (begin, stride, decays) = (self.range.start, self.range.len(), rule.decays());
-        match source {
-            Source::Parts(parts) => {
-                let moves = parts.iter().map(|part| part.d.is_some());
-                let steps = self.clocks.tick(first - self.segments.start, decays, moves);
-                let from = segments[first].range.start - begin;
-                rule.advance(steps, parts, state, (stride, from))
-            }
-            Source::Whole(x, d) => {
-                let moves = std::iter::repeat_n(true, self.segments.len());
-                match self.clocks.tick(0, decays, moves) {
-                    steps @ Steps::Same(_) => {
-                        rule.advance(steps, &mut [Part::new(x, d)], state, (stride, 0))
-                    }
-                    Steps::Each(steps) => {
-                        let segments = &segments[self.segments.clone()];
-                        segments
-                            .iter()
-                            .zip(steps)
-                            .fold(true, |fine, (segment, step)| {
-                                let (start, end) =
-                                    (segment.range.start - begin, segment.range.end - begin);
-                                let mut part = [Part::new(&mut x[start..end], &d[start..end])];
-                                let step = Steps::Same(*step);
-                                rule.advance(step, &mut part, state, (stride, start)) & fine
-                            })
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -452,116 +345,6 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Update<F> for Elementwise<F, K> {
 
     fn width(&self) -> usize {
         self.state.len().div_ceil(self.params.len())
-    }
-}
-
-/// Whether a rule can take the direction. One pass, unless small magnitudes are excluded.
-fn fits<F: Scalar>(d: &[F], takes: Takes) -> bool {
-    let greatest = greatest(d);
-    greatest.is_finite()
-        && greatest.f64() <= takes.most
-        && (takes.least == 0.0 || d.iter().all(|&v| takes.contains(v)))
-}
-
-/// Why a rule cannot.
-fn refusal<F: Scalar>(segment: &str, d: &[F], takes: Takes) -> Error {
-    let found = d.iter().position(|&v| !takes.contains(v));
-    let (index, value) = found.map_or((0, f64::NAN), |at| (at, d[at].f64()));
-    let segment = segment.to_owned();
-    if !value.is_finite() {
-        return Error::NonFiniteGradient {
-            segment,
-            index,
-            value,
-        };
-    }
-    Error::GradientRange {
-        segment,
-        index,
-        value,
-        least: takes.least,
-        most: takes.most,
-        dtype: F::DTYPE,
-    }
-}
-
-impl<F: Scalar, K: AnyRule<F> + ?Sized> Tune for Elementwise<F, K> {
-    fn list(&self) -> Vec<Field> {
-        let fields = self.groups.iter().flat_map(|group| {
-            let fields = group.rule.list().into_iter();
-            fields.map(|field| Field {
-                name: group.qualified(&field.name),
-                ..field
-            })
-        });
-        fields.collect()
-    }
-
-    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
-        let field = bare(name);
-        let named: Vec<usize> = (0..self.groups.len())
-            .filter(|&index| {
-                let group = &self.groups[index];
-                let fits = name == field || name == group.qualified(field);
-                fits && !matches!(
-                    group.rule.may(field, change),
-                    Err(Error::UnknownHyper { .. })
-                )
-            })
-            .collect();
-        let Some(&first) = named.first() else {
-            return Err(unknown(name, &self.list()));
-        };
-        let change = &self.keep_ratios(&named, first, field, change)?;
-        for &index in &named {
-            let group = &self.groups[index];
-            (group.rule.may(field, change)).map_err(|error| error.within(&group.name))?;
-        }
-        (named.iter()).try_for_each(|&index| self.groups[index].rule.change(field, change))
-    }
-}
-
-impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
-    /// The change that stands for `change` where several groups have a rate of their own.
-    fn keep_ratios(
-        &self,
-        named: &[usize],
-        first: usize,
-        field: &str,
-        change: &Change,
-    ) -> Result<Change, Error> {
-        let Change::Set(value) = change else {
-            return Ok(change.clone());
-        };
-        let configured = |index: usize| self.groups[index].rule.configured(field);
-        let differ = named
-            .iter()
-            .any(|&index| configured(index) != configured(first));
-        let rate = self.groups[first].rule.list().into_iter().any(|f| {
-            f.name == field && matches!(f.kind, Kind::Real(Bound::NonNegative | Bound::Positive))
-        });
-        let (Some(value), Some(rest)) =
-            (value.real().filter(|_| differ && rate), configured(first))
-        else {
-            return Ok(change.clone());
-        };
-        if rest == 0.0 {
-            return Err(Error::HyperConflict(format!(
-                "{field} is 0 in the first group, {}: no factor makes it {value}; set it by group",
-                self.groups[first].name
-            )));
-        }
-        Ok(Change::Scale(value / rest))
-    }
-}
-
-impl<K: ?Sized> Group<K> {
-    fn qualified(&self, field: &str) -> String {
-        if self.name.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}/{field}", self.name)
-        }
     }
 }
 

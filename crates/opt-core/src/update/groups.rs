@@ -1,6 +1,7 @@
 use super::any_rule::{AnyRule, Frozen, Typed};
-use super::elementwise::{Elementwise, Group};
+use super::elementwise::Elementwise;
 use super::rule::Rule;
+use super::run::Group;
 use crate::error::Error;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;

@@ -5,26 +5,29 @@ mod arrays;
 mod clock;
 mod elementwise;
 mod groups;
-mod kernel;
+
+mod range;
 mod rule;
+mod run;
 mod shard;
+mod tuning;
 
 pub use any_rule::{AnyRule, Typed};
 pub use arrays::ArrayPart;
 pub use elementwise::{Elementwise, FirstOrder};
 pub use groups::{Groups, GroupsBuilder};
-pub use kernel::{all_finite, dot, each, greatest, norm};
+
 pub use rule::{Rule, Slot, Step, Takes};
 pub use shard::each_parallel;
 
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::kernel::GRAIN;
 use crate::params::ParamMap;
 use crate::scalar::Scalar;
-use crate::state::State;
+use crate::state::visit::State;
 use crate::tune::Tune;
-use kernel::GRAIN;
 
 /// One segment of the parameters, and the direction to step it by; without one, the segment, its
 /// state and its count of steps stay as they are.

@@ -1,8 +1,8 @@
 //! How work on matching slices is split over threads: by recursion, down to pieces that stay in
 //! cache, without allocation.
 
-use super::kernel::{GRAIN, each};
 use super::{Part, Step};
+use crate::kernel::{GRAIN, each};
 use crate::scalar::Scalar;
 
 /// What is done to a piece of parameters, gradient and state; gives whether it left all finite.

@@ -122,7 +122,8 @@ fn any_layout_steps_as_its_row_major_copy_does() {
         by_part.apply_parts(&mut parts).unwrap();
         assert_eq!(x.rows(), rows);
     }
-    let taken = [by_array, by_part].map(|mut sgd| Snapshot::take(&mut [("sgd", &mut sgd)]));
+    let taken =
+        [by_array, by_part].map(|mut sgd| Snapshot::take(&mut [("sgd", &mut sgd)]).unwrap());
     assert_eq!(taken[0], taken[1]);
     // What lies between the strides is nobody's.
     for ((place, new), old) in x.strided.indexed_iter().zip(&outside) {
@@ -135,7 +136,7 @@ fn any_layout_steps_as_its_row_major_copy_does() {
 fn other_shapes_and_bad_gradients_change_nothing() {
     let map = params();
     let mut sgd = Sgd::new(PLAIN, &map).unwrap();
-    let before = Snapshot::take(&mut [("sgd", &mut sgd)]);
+    let before = Snapshot::take(&mut [("sgd", &mut sgd)]).unwrap();
     let mut x = Arrays::new(3);
     let start = x.rows();
     for (index, segment) in map.segments().iter().enumerate() {
@@ -189,7 +190,7 @@ fn other_shapes_and_bad_gradients_change_nothing() {
             assert_eq!(error, "list of arrays has length 3, must have 7");
         }
         assert_eq!(x.rows(), start);
-        assert_eq!(Snapshot::take(&mut [("sgd", &mut sgd)]), before);
+        assert_eq!(Snapshot::take(&mut [("sgd", &mut sgd)]).unwrap(), before);
     }
     // Of x too.
     let mut x = ArrayD::<f32>::zeros(IxDyn(&[2, 2]));

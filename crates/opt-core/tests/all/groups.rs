@@ -29,7 +29,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 fn taken(update: &mut dyn Update<f32>) -> Snapshot<f32> {
-    Snapshot::take(&mut [("u", update)])
+    Snapshot::take(&mut [("u", update)]).unwrap()
 }
 
 #[test]

@@ -67,8 +67,9 @@ const X: [f64; 7] = [0.5, -1.0, 0.0, 1.5, -0.5, 1.0, 2.0];
 fn a_right_gradient_passes() {
     for h in [1e-3, 1e-5] {
         let worst = check_gradient(&mut cubic(&[]), &X, h).unwrap();
-        // Central differences of cx³ are off by ch², and by the rounding of a loss near 90.
-        assert!(worst.error < 7.0 * h * h + 90.0 * 1e-15 / h, "{worst:?}");
+        // Central differences of cx³ with a step of xh, or that of a segment whose x are near 1, are
+        // off by cx²h², and by the rounding of a loss near 90; the largest derivative is 84.5.
+        assert!(worst.error < 7.0 * h * h + 1e-15 / h, "{worst:?}");
     }
 }
 
@@ -81,15 +82,16 @@ fn the_worst_derivative_is_named() {
         (&[(4, 0.25)], ("b", 0), 3.75, 4.0),
         (&[(6, 1e3)], ("b", 2), 84.5, 1084.5),
         (&[(0, 0.25), (2, 0.5), (5, 0.25)], ("w", 2), 0.0, 0.5),
-        // An error weighs more where the derivative is small.
-        (&[(6, 0.5), (2, 0.25)], ("w", 2), 0.0, 0.25),
+        // All are relative to the largest derivative: the larger error counts.
+        (&[(6, 0.5), (2, 0.25)], ("b", 2), 84.5, 85.0),
     ];
     for (planted, place, derivative, analytic) in cases {
         let worst = check_gradient(&mut cubic(planted), &X, 1e-5).unwrap();
         assert_eq!((worst.segment.as_str(), worst.index), place);
         assert_eq!(worst.analytic, analytic);
-        assert!((worst.numeric - derivative).abs() < 1e-8, "{worst:?}");
-        let error = (analytic - derivative).abs() / analytic.abs().max(derivative).max(1.0);
+        assert!((worst.numeric - derivative).abs() < 1e-7, "{worst:?}");
+        let largest = analytic.abs().max(derivative).max(84.5);
+        let error = (analytic - derivative).abs() / largest;
         assert!((worst.error - error).abs() < 1e-8, "{worst:?}");
     }
 }
@@ -100,7 +102,7 @@ fn what_cannot_be_checked_is_refused() {
         let error = check_gradient(&mut cubic(&[]), &X, h).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("h = {h}: must be finite and above 0")
+            format!("h = {h}: must be finite and above 0, also in the parameters' type")
         );
     }
     for len in [0, 6, 8] {
@@ -122,14 +124,67 @@ fn what_cannot_be_checked_is_refused() {
         let expected = format!("gradient of segment `b` is {bad} at index 1");
         assert_eq!(error.to_string(), expected);
     }
-    // Beside 10²⁰ a step of 10⁻⁵ is none.
-    let mut x = X;
-    x[1] = 1e20;
-    let error = check_gradient(&mut cubic(&[]), &x, 1e-5).unwrap_err();
+    // A step of 10⁻²⁰ times x is none.
+    let error = check_gradient(&mut cubic(&[]), &X, 1e-20).unwrap_err();
     assert!(
         matches!(error, Error::Argument { name: "h", .. }),
         "{error}"
     );
+}
+
+/// f and its gradient times a factor each, of x times a unit.
+struct InUnits {
+    inner: Cubic,
+    loss: f64,
+    gradient: f64,
+    unit: f64,
+}
+
+impl Objective<f64> for InUnits {
+    fn params(&self) -> &ParamMap {
+        self.inner.params()
+    }
+
+    fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
+        let x: Vec<_> = x.iter().map(|x| x / self.unit).collect();
+        Ok(self.loss * self.inner.value(&x)?)
+    }
+
+    fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        let inner: Vec<_> = x.iter().map(|x| x / self.unit).collect();
+        self.inner.grad(&inner, g)?;
+        let slope = self.gradient * self.loss / self.unit;
+        g.iter_mut().for_each(|g| *g *= slope);
+        self.value(x)
+    }
+}
+
+#[test]
+fn the_check_has_no_units() {
+    let check = |planted, gradient, loss, unit: f64| {
+        let inner = cubic(planted);
+        let mut objective = InUnits {
+            inner,
+            loss,
+            gradient,
+            unit,
+        };
+        let x = X.map(|x| x * unit);
+        check_gradient(&mut objective, &x, 1e-5).unwrap().error
+    };
+    // In particular, a sign that is wrong shows in a small loss too.
+    for loss in [1e-30, 1e-8, 1.0, 1e14] {
+        for unit in [1e-12, 1e-8, 1.0, 1e20] {
+            assert!(check(&[], 1.0, loss, unit) < 1e-9, "{loss} {unit}");
+            assert!(check(&[], -1.0, loss, unit) > 1.9, "{loss} {unit}");
+            assert!(check(&[], 1.01, loss, unit) > 0.009, "{loss} {unit}");
+        }
+    }
+    let (small, large) = (2_f64.powi(-60), 2_f64.powi(40));
+    let planted: Planted = &[(3, 1e-3)];
+    let plain = check(planted, 1.0, 1.0, 1.0);
+    assert_eq!(check(planted, 1.0, small, large), plain);
+    assert_eq!(check(planted, 1.0, large, small), plain);
 }
 
 impl HessianDiag<f64> for Cubic {

@@ -46,7 +46,7 @@ fn a_bad_rule_among_good_ones_is_refused() {
 
 /// x and all state, to compare before and after.
 fn all<const N: usize>(sgd: &mut Optimizer<N>, x: &[f32]) -> (Snapshot<f32>, Vec<f32>) {
-    (Snapshot::take(&mut [("sgd", sgd)]), x.to_vec())
+    (Snapshot::take(&mut [("sgd", sgd)]).unwrap(), x.to_vec())
 }
 
 #[test]

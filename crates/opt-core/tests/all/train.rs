@@ -140,7 +140,7 @@ fn an_update_goes_along_a_direction() {
         assert_eq!(x, y);
         assert_eq!((train.direction().commits.get(), slope.accepted), (t, t));
     }
-    let saved = Snapshot::take(&mut [("m", &mut train)]);
+    let saved = Snapshot::take(&mut [("m", &mut train)]).unwrap();
     let text = format!("{saved:?}");
     for name in ["m/direction/sum", "m/t/s0", "m/a/s1"] {
         assert!(text.contains(name), "{text}");
@@ -152,7 +152,7 @@ fn a_refused_step_has_changed_nothing() {
     for fault in [Fault::Loss, Fault::Gradient, Fault::Refusal] {
         let (mut train, mut slope, mut x) = (joined(), slope(), [1.0; 5]);
         train.step(&mut slope, &mut x).unwrap();
-        let (before, start) = (Snapshot::take(&mut [("m", &mut train)]), x);
+        let (before, start) = (Snapshot::take(&mut [("m", &mut train)]).unwrap(), x);
         slope.fault = fault;
         let error = train.step(&mut slope, &mut x).unwrap_err();
         let right = match fault {
@@ -163,7 +163,7 @@ fn a_refused_step_has_changed_nothing() {
         assert!(right, "{error}");
         let length = train.step(&mut slope, &mut x[..4]).unwrap_err();
         assert!(matches!(length, Error::Length { found: 4, .. }));
-        assert!(Snapshot::take(&mut [("m", &mut train)]) == before && x == start);
+        assert!(Snapshot::take(&mut [("m", &mut train)]).unwrap() == before && x == start);
         assert_eq!((slope.accepted, train.direction().commits.get()), (1, 1));
         // What was staged for the refused step is gone.
         slope.fault = Fault::None;

@@ -130,8 +130,8 @@ pub(crate) fn snapshot(
     params: &ParamMap,
     x: &mut [f64],
 ) -> Snapshot<f64> {
-    let mut parameters = Parameters { map: params, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut parameters)])
+    let mut parameters = Parameters::new(params, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut parameters)]).unwrap()
 }
 
 /// Asserts that a step of a spoiled objective is refused as not finite, and changes nothing; and

@@ -119,8 +119,9 @@ fn run<F: Scalar>(setup: &mut Setup<F>, steps: usize) -> Result<(), String> {
 
 fn snapshot<F: Scalar>((objective, method, x): &mut Setup<F>) -> Snapshot<F> {
     let map = objective.params();
-    let mut parameters = Parameters { map, x };
+    let mut parameters = Parameters::new(map, x).expect("the right length");
     Snapshot::take(&mut [("method", method.as_mut()), ("x", &mut parameters)])
+        .expect("names that differ")
 }
 
 fn distinct_names(subject: &Subject<'_>) -> Result<(), String> {

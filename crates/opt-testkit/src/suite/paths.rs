@@ -25,7 +25,7 @@ fn resumed(
 
     let (objective, mut method, mut x) = setup(subject.double, &[])?;
     let map = objective.params();
-    let mut parameters = Parameters { map, x: &mut x };
+    let mut parameters = Parameters::new(map, &mut x).expect("the right length");
     saved
         .restore(&mut [("method", method.as_mut()), ("x", &mut parameters)])
         .map_err(text)?;
@@ -121,7 +121,7 @@ pub(super) fn parts(subject: &Subject<'_>) -> Result<(), String> {
     let mut x = [(); 3].map(|()| vec![0.0; params.len()]);
     for step in 0..12 {
         if step == 7 {
-            let saved = Snapshot::take(&mut [("u", &mut together)]);
+            let saved = Snapshot::take(&mut [("u", &mut together)]).expect("names that differ");
             saved.restore(&mut [("u", &mut resumed)]).map_err(text)?;
             std::mem::swap(&mut together, &mut resumed);
         }
@@ -147,7 +147,8 @@ pub(super) fn parts(subject: &Subject<'_>) -> Result<(), String> {
         }
     }
     ensure(x[0] == x[1] && x[0] == x[2], || format!("{x:?}"))?;
-    let states = [together, apart].map(|mut u| Snapshot::take(&mut [("u", &mut u)]));
+    let states = [together, apart]
+        .map(|mut u| Snapshot::take(&mut [("u", &mut u)]).expect("names that differ"));
     ensure(states[0] == states[1], || format!("{states:?}"))
 }
 

@@ -1,0 +1,205 @@
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use opt_core::{Bound, Scalar, State, Visit, dot};
+
+use crate::Error;
+use crate::symmetric::{gram, mirror, zeros};
+
+/// Rows that are centred at a time: enough for a product at full speed, few enough that the copy
+/// stays small beside a matrix of statistics.
+const CHUNK: usize = 1024;
+
+/// Mean and covariance of vectors that come in batches, as of all of them at once.
+///
+/// Over N vectors x: μ = Σ x/N and Σ = Σ (x − μ)(x − μ)ᵀ/N: divided by N, not N − 1. A batch is
+/// centred at its own mean before it is squared, and the two means' difference is accounted for
+/// exactly (Chan, Golub, LeVeque, 1979), so that a mean far from zero costs no digits.
+///
+/// [`discount`](Self::discount) makes an exponential average of it.
+///
+/// ```
+/// use ndarray::array;
+///
+/// let mut moments = opt_linalg::Moments::new(2);
+/// moments.update(array![[1.0, 0.0], [3.0, 0.0]].view())?;
+/// moments.update(array![[1.0, 4.0], [3.0, 4.0]].view())?;
+/// assert_eq!(moments.mean(), array![2.0, 2.0]);
+/// assert_eq!(moments.covariance(), array![[1.0, 0.0], [0.0, 4.0]]);
+/// # Ok::<(), opt_linalg::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Moments<F> {
+    width: usize,
+    count: f64,
+    mean: Array1<F>,
+    lower: Array2<F>,
+    centred: Array2<F>,
+}
+
+impl<F: Scalar> Moments<F> {
+    /// No samples yet, of vectors of this width. One whose covariance does not fit into memory is
+    /// refused by the first [`update`](Self::update).
+    pub fn new(width: usize) -> Self {
+        let lower = zeros(width).unwrap_or_default();
+        Self {
+            width,
+            count: 0.0,
+            mean: Array1::zeros(lower.nrows()),
+            centred: Array2::zeros((0, lower.nrows())),
+            lower,
+        }
+    }
+
+    /// Samples seen, each times the discounts that came after it.
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    /// μ, of shape (width). Zero before the first sample.
+    pub fn mean(&self) -> ArrayView1<'_, F> {
+        self.mean.view()
+    }
+
+    /// Σ in the lower triangle and on the diagonal, of shape (width, width), as the matrix
+    /// decompositions of this crate read it. What is above the diagonal means nothing.
+    pub fn lower(&self) -> ArrayView2<'_, F> {
+        self.lower.view()
+    }
+
+    /// Σ, of shape (width, width), exactly symmetric.
+    pub fn covariance(&self) -> Array2<F> {
+        let mut full = self.lower.clone();
+        mirror(full.view_mut());
+        full
+    }
+
+    /// Lets every sample so far count `factor` times as much: 0 forgets them, and a fixed factor
+    /// before each batch makes an exponential average whose weights add up to 1 from the first
+    /// batch on.
+    ///
+    /// # Errors
+    /// [`Error::Core`] unless the factor is in [0, 1].
+    pub fn discount(&mut self, factor: f64) -> Result<(), Error> {
+        if factor != 0.0 {
+            opt_core::Error::bounded("factor", factor, Bound::Shrink)?;
+        }
+        self.count *= factor;
+        Ok(())
+    }
+
+    /// Adds the rows of a batch of shape (rows, width).
+    ///
+    /// # Errors
+    /// [`Error::Width`], [`Error::TooLarge`], [`Error::NoSamples`], [`Error::NonFinite`], or [`Error::Overflow`] if the
+    /// squares of its elements don't fit into the type. Then nothing has changed.
+    pub fn update(&mut self, batch: ArrayView2<'_, F>) -> Result<(), Error> {
+        let (rows, width) = batch.dim();
+        if width != self.width {
+            return Err(Error::Width {
+                what: "batch",
+                expected: self.width,
+                found: width,
+            });
+        }
+        if self.mean.len() != width {
+            return Err(Error::TooLarge { order: width });
+        }
+        if rows == 0 {
+            return Err(Error::NoSamples);
+        }
+        let (mean, squares) = column_means(&batch)?;
+        // Of two sets of samples, the second having the share p of the weight:
+        // Σ = (1−p)Σ₁ + pΣ₂ + p(1−p)δδᵀ, where δ = μ₂ − μ₁. So √(rows·(1−p))·δ is one more row.
+        let p = rows as f64 / (self.count + rows as f64);
+        let weight = F::of((rows as f64 * (1.0 - p)).sqrt());
+        let shift = Zip::from(&mean)
+            .and(&self.mean)
+            .map_collect(|&new, &old| weight * (new - old));
+        let between = shift.as_slice().map_or(0.0, |shift| dot(shift, shift));
+        // No element of the sum of outer products is larger than the sum of all squares.
+        if !F::of(squares + between).is_finite() {
+            return Err(Error::Overflow {
+                what: "the covariance",
+            });
+        }
+        self.accumulate(&batch, &mean, &shift, p)?;
+        let p = F::of(p);
+        Zip::from(&mut self.mean)
+            .and(&mean)
+            .for_each(|old, &new| *old += p * (new - *old));
+        self.count += rows as f64;
+        Ok(())
+    }
+
+    /// Σ ← (1−p)·Σ + p/rows·(Σ (x − mean)(x − mean)ᵀ + shift·shiftᵀ), in the lower triangle.
+    fn accumulate(
+        &mut self,
+        batch: &ArrayView2<'_, F>,
+        mean: &Array1<F>,
+        shift: &Array1<F>,
+        p: f64,
+    ) -> Result<(), Error> {
+        let (rows, width) = batch.dim();
+        let needed = rows.min(CHUNK) + 1;
+        if self.centred.nrows() < needed {
+            self.centred = Array2::zeros((needed, width));
+        }
+        let alpha = F::of(p / rows as f64);
+        for (index, chunk) in batch.axis_chunks_iter(Axis(0), CHUNK).enumerate() {
+            let rows = chunk.nrows();
+            let mut centred = self.centred.slice_mut(s![..rows, ..]);
+            for (mut out, x) in centred.rows_mut().into_iter().zip(chunk.rows()) {
+                Zip::from(&mut out)
+                    .and(x)
+                    .and(mean)
+                    .for_each(|out, &x, &mean| *out = x - mean);
+            }
+            let (beta, last) = if index == 0 {
+                self.centred.row_mut(rows).assign(shift);
+                (F::of(1.0 - p), rows + 1)
+            } else {
+                (F::one(), rows)
+            };
+            let centred = self.centred.slice(s![..last, ..]);
+            gram(alpha, centred, beta, self.lower.view_mut())?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Scalar> State<F> for Moments<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visitor.number("count", &mut self.count);
+        let width = self.mean.len();
+        if let Some(mean) = self.mean.as_slice_mut() {
+            visitor.buffer("mean", &[width], mean);
+        }
+        if let Some(lower) = self.lower.as_slice_mut() {
+            visitor.buffer("covariance", &[width, width], lower);
+        }
+    }
+}
+
+/// Mean of every column, and the sum of the squares of all elements.
+fn column_means<F: Scalar>(batch: &ArrayView2<'_, F>) -> Result<(Array1<F>, f64), Error> {
+    let mut sums = Array1::<f64>::zeros(batch.ncols());
+    let mut squares = 0.0;
+    for (row, x) in batch.rows().into_iter().enumerate() {
+        squares += match x.as_slice() {
+            Some(x) => dot(x, x),
+            None => x.iter().map(|v| v.f64() * v.f64()).sum(),
+        };
+        if !squares.is_finite() {
+            return Err(match x.iter().all(|v| v.is_finite()) {
+                true => Error::Overflow {
+                    what: "the covariance",
+                },
+                false => Error::non_finite("batch", row, x.iter()),
+            });
+        }
+        Zip::from(&mut sums)
+            .and(x)
+            .for_each(|sum, &v| *sum += v.f64());
+    }
+    let rows = batch.nrows() as f64;
+    Ok((sums.mapv(|sum| F::of(sum / rows)), squares))
+}
