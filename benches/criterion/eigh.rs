@@ -1,18 +1,20 @@
-//! The linear algebra of the whitening methods, f32, each job in turns with what it is compared to
-//! in the same run: the eigendecomposition with `ndarray_linalg::Eigh`, the others with a plain
-//! matrix product (of the same order, or of the same batch with itself).
+//! The linear algebra of the whitening methods, each job in turns with what it is compared to in the
+//! same run: decompositions with faer's (so that, with the feature `lapack`, both backends are
+//! measured), the others with a plain matrix product (of the same order, or of the same batch with
+//! itself).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
+use faer::linalg::solvers::DenseSolveCore;
+use faer::traits::RealField;
+use faer::{MatRef, Side};
 use ndarray::{Array2, ArrayView2, aview1};
-use ndarray_linalg::{Eigh as _, InverseC, UPLO};
-use opt_natural::{Cholesky, Eigh, Form, Moments, Whitening, WhiteningOptions};
-use opt_nn::gemm;
+use opt_linalg::{Cholesky, Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions, gemm};
 
-const ORDERS: [usize; 4] = [250, 500, 785, 1000];
+const ORDERS: [usize; 5] = [100, 250, 500, 785, 1000];
 const ROWS: usize = 5_000;
 
 /// Numbers in [−1, 1) without structure.
@@ -73,18 +75,24 @@ fn compare(
     );
 }
 
-fn decompositions(criterion: &mut Criterion, n: usize, sigma: &Array2<f32>) {
+fn decompositions<F: Decompose + RealField>(
+    criterion: &mut Criterion,
+    n: usize,
+    sigma: &Array2<F>,
+) {
+    let type_name = F::DTYPE;
     let (mut eigh, mut second) = (Eigh::new(), Eigh::new());
+    let plain = MatRef::from_row_major_slice(sigma.as_slice().unwrap(), n, n);
     let mut theirs = || {
-        std::hint::black_box(sigma.eigh(UPLO::Lower).unwrap());
+        std::hint::black_box(plain.self_adjoint_eigen(Side::Lower).unwrap());
     };
     compare(
         criterion,
-        &format!("?syevd n={n}"),
+        &format!("Eigh {type_name} n={n}"),
         || {
             eigh.compute(sigma.view()).unwrap();
         },
-        ("ndarray_linalg::Eigh", &mut theirs),
+        ("faer's", &mut theirs),
     );
     let mut alone = || {
         second.compute(sigma.view()).unwrap();
@@ -92,10 +100,10 @@ fn decompositions(criterion: &mut Criterion, n: usize, sigma: &Array2<f32>) {
     let mut pair = [Eigh::new(), Eigh::new()];
     compare(
         criterion,
-        &format!("two ?syevd at once n={n}"),
+        &format!("two Eigh at once {type_name} n={n}"),
         || {
             let [a, b] = &mut pair;
-            let job = |eigh: &mut Eigh<f32>| {
+            let job = |eigh: &mut Eigh<F>| {
                 eigh.compute(sigma.view()).unwrap();
             };
             rayon::join(|| job(a), || job(b));
@@ -104,33 +112,23 @@ fn decompositions(criterion: &mut Criterion, n: usize, sigma: &Array2<f32>) {
     );
 }
 
-fn inverses(criterion: &mut Criterion, n: usize, sigma: &Array2<f32>) {
-    let mut out = Array2::zeros((n, n));
+fn inverses<F: Decompose + RealField>(criterion: &mut Criterion, n: usize, sigma: &Array2<F>) {
     let mut damped = sigma.clone();
-    damped.diag_mut().map_inplace(|v| *v += 0.1);
+    damped.diag_mut().map_inplace(|v| *v += F::of(0.1));
+    let plain = MatRef::from_row_major_slice(damped.as_slice().unwrap(), n, n);
     let mut factor = Cholesky::new(sigma.view(), 0.1).unwrap();
     let mut inverse = Array2::zeros((n, n));
-    let mut ours = || {
-        factor.update(sigma.view(), 0.1).unwrap();
-        factor.inverse(&mut inverse).unwrap();
-    };
-    let mut plain = || product(sigma.view(), sigma.view(), &mut out);
-    let name = format!("Cholesky inverse n={n}");
-    compare(
-        criterion,
-        &name,
-        &mut ours,
-        ("a product on all threads", &mut plain),
-    );
     let mut theirs = || {
-        std::hint::black_box(damped.invc().unwrap());
+        std::hint::black_box(plain.llt(Side::Lower).unwrap().inverse());
     };
-    let name = format!("Cholesky inverse n={n}, again");
     compare(
         criterion,
-        &name,
-        &mut ours,
-        ("ndarray_linalg::InverseC", &mut theirs),
+        &format!("Cholesky inverse {} n={n}", F::DTYPE),
+        || {
+            factor.update(sigma.view(), 0.1).unwrap();
+            factor.inverse(&mut inverse).unwrap();
+        },
+        ("faer's", &mut theirs),
     );
 }
 
@@ -180,6 +178,9 @@ fn main() {
         let sigma = moments.covariance();
         decompositions(&mut criterion, n, &sigma);
         inverses(&mut criterion, n, &sigma);
+        let double = sigma.mapv(f64::from);
+        decompositions(&mut criterion, n, &double);
+        inverses(&mut criterion, n, &double);
         statistics(&mut criterion, n, &x, &sigma);
     }
     criterion.final_summary();

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     ran.map_err(Failure::Other)?;
     written.map_err(Failure::Other)?;
     match stop.signal() {
-        Some(signal) => Err(Failure::Stopped(signal, keep.told())),
+        Some(signal) => Err(Failure::Stopped(signal, keep.told().replace('\n', "; "))),
         None => {
             println!("\n{}", keep.told());
             Ok(())

@@ -1,5 +1,7 @@
 //! The program itself: what a signal leaves behind, and what it says to wrong arguments.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -1,15 +1,17 @@
-//! `bench` and `trace`: OpenBLAS, then opt-bench built for speed and run with the same arguments.
+//! `bench` and `trace`: the backend, then opt-bench built for speed and run with the same arguments.
 
+use crate::backend::Backend;
 use std::{ffi::OsString, path::Path, process::Command};
 
 /// Runs `opt-bench COMMAND ARGS…`. The current directory stays the caller's, for a relative
 /// `--out`. Returns only if opt-bench could not be started.
 pub(crate) fn run(command: &str, args: &[OsString]) -> Result<(), String> {
-    super::setup::ensure()?;
+    let backend = Backend::choose()?;
     // `cargo run` builds, finds the binary in whatever target directory is configured, and, like
     // us, gives its place to it.
     let mut cargo = super::cargo();
     cargo.args(["run", "--release", "--package=opt-bench", "--bin=opt-bench"]);
+    cargo.args(backend.flags());
     cargo
         .arg("--manifest-path")
         .arg(Path::new(super::ROOT).join("Cargo.toml"));

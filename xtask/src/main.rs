@@ -3,6 +3,7 @@
 //! It only orchestrates, and depends on nothing but std: it must build in a second on a machine
 //! where OpenBLAS is still missing.
 
+mod backend;
 mod bench;
 mod setup;
 mod test;
@@ -24,7 +25,8 @@ Usage: cargo xtask COMMAND [ARGS…]
                    [--loss-scale C] [--unit U]
   test           formatting, lints, tests, docs, and each library crate alone
 
-`bench`, `trace` and `test` call `setup` first. `bench --help` and `trace --help` say more.
+`bench`, `trace` and `test` call `setup` first, and without an OpenBLAS go on in pure Rust.
+OPT_BACKEND=faer or OPT_BACKEND=lapack chooses. `bench --help` and `trace --help` say more.
 ";
 
 /// The workspace root.

@@ -1,42 +1,82 @@
 //! `test`: everything that must hold before a change lands.
 
+use crate::backend::Backend;
 use std::{collections::BTreeSet, fs, io, path::Path, process::Command};
 
-/// The crates without BLAS are tested by themselves, as their users build them: beside the others
-/// ndarray would call one that they do not link.
-const WORKSPACE: [&str; 6] = [
+/// On every machine. A crate is tested by itself, with the features that its users give it.
+const ALWAYS: [&str; 4] = [
     "fmt --all --check",
-    "clippy --workspace --all-targets -- -D warnings",
     "test",
+    "test -p opt-linalg --features faer",
+    "test -p opt-natural --no-default-features --features faer",
+];
+
+/// Where there is an OpenBLAS.
+const LINKED: [&str; 5] = [
+    "clippy --workspace --all-targets -- -D warnings",
     "test -p opt-nn --features openblas",
+    "test -p opt-linalg --features lapack,openblas",
     "test -p opt-natural -p opt-bench",
     "doc --workspace --no-deps",
 ];
 
-/// What opt-firstorder promises its users: few packages, and none whose name has these words.
-const TREE: &str = "tree -p opt-firstorder -e normal --prefix none";
-const MAX_PACKAGES: usize = 25;
+/// Where there is none: the rest, without building what would look for it.
+const PURE: [&str; 5] = [
+    "clippy --workspace --exclude opt-natural --exclude opt-bench --all-targets -- -D warnings",
+    "clippy -p opt-natural -p opt-bench --no-default-features --features faer --all-targets \
+     -- -D warnings",
+    "test -p opt-bench --no-default-features --features faer",
+    "doc --workspace --exclude opt-natural --exclude opt-bench --no-deps",
+    "doc -p opt-natural -p opt-bench --no-default-features --features faer --no-deps",
+];
+
+/// What these promise their users: so many packages at most, and none whose name has these words.
+const TREES: [(&str, usize); 2] = [("opt-firstorder", 25), ("opt-nn", 75)];
 const ABSENT: [&str; 3] = ["blas", "lapack", "plot"];
 
 /// Stops at the first failure.
 pub(crate) fn run() -> Result<(), String> {
-    super::setup::ensure()?;
-    for command in WORKSPACE {
+    let backend = Backend::choose()?;
+    let rest = match backend {
+        Backend::Lapack => LINKED,
+        Backend::Faer => PURE,
+    };
+    for command in ALWAYS.iter().chain(&rest) {
         succeed(command)?;
     }
     // In the workspace a crate has the features that the others turn on; its users have these.
     // Clippy rather than check: it takes as long, and refuses warnings.
     for package in libraries().map_err(|error| format!("cannot list crates/: {error}"))? {
-        for features in ["", " --no-default-features", " --all-features"] {
+        for features in features(&package, backend) {
             succeed(&format!("clippy -p {package}{features} -- -D warnings"))?;
         }
     }
-    let tree = announce(TREE).output().map_err(|e| failed(TREE, &e))?;
-    if !tree.status.success() {
-        return Err(failed(TREE, &String::from_utf8_lossy(&tree.stderr)));
+    for (package, most) in TREES {
+        let args = format!("tree -p {package} -e normal --prefix none");
+        let tree = announce(&args).output().map_err(|e| failed(&args, &e))?;
+        if !tree.status.success() {
+            return Err(failed(&args, &String::from_utf8_lossy(&tree.stderr)));
+        }
+        check_tree(&String::from_utf8_lossy(&tree.stdout), most)
+            .map_err(|broken| failed(&args, &broken))?;
     }
-    check_tree(&String::from_utf8_lossy(&tree.stdout)).map_err(|broken| failed(TREE, &broken))
+    Ok(())
 }
+
+/// What a user may build a library with.
+fn features(package: &str, backend: Backend) -> Vec<&'static str> {
+    let linked = backend == Backend::Lapack;
+    match package {
+        // It needs one backend or the other.
+        "opt-natural" if linked => vec!["", " --no-default-features --features faer", ALL],
+        "opt-natural" => vec![" --no-default-features --features faer"],
+        // Theirs have OpenBLAS.
+        "opt-linalg" | "opt-nn" if !linked => vec!["", " --no-default-features"],
+        _ => vec!["", " --no-default-features", ALL],
+    }
+}
+
+const ALL: &str = " --all-features";
 
 fn succeed(args: &str) -> Result<(), String> {
     match announce(args).status() {
@@ -53,7 +93,7 @@ fn failed(args: &str, why: &dyn std::fmt::Display) -> String {
 fn announce(args: &str) -> Command {
     eprintln!("xtask: cargo {args}");
     let mut cargo = super::cargo();
-    cargo.args(args.split(' ')).current_dir(super::ROOT);
+    cargo.args(args.split_whitespace()).current_dir(super::ROOT);
     // Only rustdoc reads it: for `doc`, and for the doctests.
     cargo.env("RUSTDOCFLAGS", "-D warnings");
     cargo
@@ -72,14 +112,14 @@ fn libraries() -> io::Result<BTreeSet<String>> {
 }
 
 /// Each line is `name vVERSION [(SOURCE)] [(*)]`; a package may stand in several.
-fn check_tree(tree: &str) -> Result<(), String> {
+fn check_tree(tree: &str, most: usize) -> Result<(), String> {
     let packages: BTreeSet<Vec<&str>> = tree
         .lines()
         .map(|line| line.split(' ').take(2).collect())
         .collect();
-    if packages.is_empty() || packages.len() > MAX_PACKAGES {
+    if packages.is_empty() || packages.len() > most {
         let count = packages.len();
-        return Err(format!("{count} packages, must be 1 to {MAX_PACKAGES}"));
+        return Err(format!("{count} packages, must be 1 to {most}"));
     }
     let names = packages.iter().filter_map(|package| package.first());
     match names
@@ -102,17 +142,18 @@ mod tests {
                 .map(|i| format!("rayon v1.{i}.0\n"))
                 .collect::<String>()
         };
-        let full = versions(MAX_PACKAGES);
-        assert_eq!(check_tree(&full), Ok(()));
-        assert_eq!(check_tree(&full.replace('\n', " (*)\n").repeat(2)), Ok(()));
-        assert!(check_tree(&versions(MAX_PACKAGES + 1)).is_err());
-        assert!(check_tree("").is_err(), "no output is not a small tree");
+        let full = versions(25);
+        assert_eq!(check_tree(&full, 25), Ok(()));
+        let twice = full.replace('\n', " (*)\n").repeat(2);
+        assert_eq!(check_tree(&twice, 25), Ok(()));
+        assert!(check_tree(&full, 24).is_err());
+        assert!(check_tree("", 25).is_err(), "no output is not a small tree");
     }
 
     #[test]
     fn blas_lapack_and_plotting_are_refused_by_name() {
         for absent in ["cblas-sys", "openblas-src", "lapack-sys", "plotters"] {
-            let broken = check_tree(&format!("opt-firstorder v0.1.0\n{absent} v0.3.0\n"));
+            let broken = check_tree(&format!("opt-firstorder v0.1.0\n{absent} v0.3.0\n"), 25);
             assert!(broken.is_err_and(|message| message.contains(absent)));
         }
     }

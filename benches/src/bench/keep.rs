@@ -81,6 +81,6 @@ impl Keep {
             return "nothing was finished, and nothing written".to_owned();
         }
         let [json, page] = ["results.json", "report.html"].map(|name| self.dir.join(name));
-        format!("results: {}; report: {}", json.display(), page.display())
+        format!("results: {}\nreport:  {}", json.display(), page.display())
     }
 }

@@ -31,9 +31,12 @@ const fn unit(loss: i32, parameter: i32) -> Unit {
     Unit { loss, parameter }
 }
 
+/// Names, and the unit of each.
+type Fields = &'static [(&'static str, Unit)];
+
 /// Methods, their hyper-parameters that have a unit, and which. What is not here has none, or is a
 /// part of a formula that mixes units.
-const UNITS: &[(&[&str], &[(&str, Unit)])] = &[
+const UNITS: &[(&[&str], Fields)] = &[
     (
         &["sgd", "momentum", "nag", "nesterov", "gains"],
         &[("lr", RATE), ("weight_decay", CURVATURE)],

@@ -16,6 +16,7 @@ pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
 /// Hyper-parameters that differ from the defaults, by name.
 pub type Set<'a> = [(&'a str, Value)];
 
+type BuildUpdate<F> = Build<Box<dyn Update<F>>, ParamMap>;
 type Check = dyn Fn(&Set<'_>) -> Result<(), Error> + Send + Sync;
 type Build<T, O> = dyn Fn(&Set<'_>, &O) -> Result<T, Error> + Send + Sync;
 
@@ -26,7 +27,7 @@ pub struct Entry<F: Scalar, O: ?Sized> {
     fields: Vec<Field>,
     check: Box<Check>,
     build: Box<Build<AnyMethod<F, O>, O>>,
-    update: Option<Box<Build<Box<dyn Update<F>>, ParamMap>>>,
+    update: Option<Box<BuildUpdate<F>>>,
 }
 
 impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {

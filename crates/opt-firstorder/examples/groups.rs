@@ -1,5 +1,7 @@
 //! A frozen layer, and different rules for what moves.
 
+#![allow(clippy::print_stdout)] // what an example is for
+
 use opt_firstorder::{AdamW, Groups, Objective, Sgd, Train};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
 

@@ -1,5 +1,7 @@
 //! Tensors of one's own as ndarray's, of any dimension and layout, with gradients of one's own.
 
+#![allow(clippy::print_stdout)] // what an example is for
+
 use ndarray::{Array1, Array4};
 use opt_firstorder::{ArrayPart, Error, FirstOrder, ParamMap, RmsProp};
 

@@ -1,5 +1,7 @@
 //! A model of one's own: implement `Objective`, and every method steps it.
 
+#![allow(clippy::print_stdout)] // what an example is for
+
 use opt_firstorder::{Adam, Error, Objective, ParamMap, Rule};
 
 /// Logistic regression by hand: loss and gradient over one flat vector.

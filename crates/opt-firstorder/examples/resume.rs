@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout)] // what an example is for
 
-use opt_core::{Average, Averaging, Error, FirstOrder, ParamMap, Plateau, State, Visit, run};
+use opt_core::{Average, Averaging, Error, FirstOrder, ParamMap, Plateau, State, Tune, Visit, run};
 use opt_firstorder::Adam;
 
 /// A model of one's own, with state: a line a·t + b through noisy points, and its mean error.
@@ -48,7 +48,7 @@ fn main() -> Result<(), Error> {
     run![x, model, method, average, lr, step].resume(&path)?;
     while step < 100 {
         let (loss, g) = model.grad(&x, step);
-        method.adjust(|adam| adam.lr = lr.value())?;
+        method.set("lr", lr.value().into())?;
         method.apply(&mut x, &g)?;
         average.update(&x)?;
         lr.observe(loss)?;

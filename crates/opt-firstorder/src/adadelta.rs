@@ -18,6 +18,8 @@ use crate::ratio;
 ///
 /// The slide lacks the root over the numerator and both ε; what biases the first steps are the
 /// accumulators that start at zero, not "decay parameters". d averages Δ without α, as in PyTorch.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaDelta {
     /// α; 1 in the paper.

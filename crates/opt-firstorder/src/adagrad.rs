@@ -13,6 +13,9 @@ use crate::ratio;
 ///
 /// The slide accumulates θ² instead of the squared gradient, and has no ε. Differs from optax and
 /// Keras, which put ε inside the root and start r at 0.1.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+/// r saturates at the greatest number of the type instead of becoming infinite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaGrad {
     /// α, in units of θ.

@@ -16,6 +16,8 @@ use crate::ratio;
 ///
 /// The slide prints 1 − (1 − γ)ᵗ, which is right only where γ means 1 − β, and no ε. Differs from
 /// Keras, which folds the corrections into α and so has an ε larger by 1/√(1 − β₂ᵗ).
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// α, in units of θ.

@@ -15,6 +15,8 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 ///
 /// The slide prints 1 − (1 − γ)ᵗ. Differs from PyTorch and optax, whose ε is inside the maximum,
 /// max(β₂u, |g| + ε); with ε = 0 they are the same.
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaMax {
     /// α, in units of θ.

@@ -11,6 +11,8 @@ use crate::ratio;
 /// ```
 ///
 /// The paper scales λ by its schedule alone, not by α; this is PyTorch's and optax's form.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamW {
     /// α, in units of θ.

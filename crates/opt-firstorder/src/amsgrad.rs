@@ -13,6 +13,8 @@ use crate::ratio;
 ///
 /// As in PyTorch, the maximum is of the uncorrected s, and is corrected afterwards. The paper has no
 /// bias correction; optax takes the maximum of the corrected ŝ.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AmsGrad {
     /// α, in units of θ.

@@ -16,6 +16,8 @@ use crate::{choose, sign};
 /// Hinton's form, which the deck words.
 ///
 /// [`Gains`]: crate::Gains
+///
+/// It takes every finite gradient; one so small that (1 − ϑ)g vanishes in the type agrees with nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeltaBarDelta {
     /// ε₀, the rate that every parameter starts with.

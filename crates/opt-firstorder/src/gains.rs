@@ -12,6 +12,9 @@ use crate::{choose, sign};
 /// ```
 ///
 /// γ starts at 1. As θ moves by −v, agreement means gv > 0.
+///
+/// It takes every finite gradient; one so small that αγg vanishes in the type leaves a velocity of 0, which
+/// agrees with nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gains {
     /// α.

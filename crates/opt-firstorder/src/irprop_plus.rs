@@ -20,6 +20,8 @@ use crate::sign;
 /// [`IRpropPlus::method`] makes the method, which needs an objective: whether the loss rose counts.
 /// It takes no weight decay: the loss would not know of it, so it belongs into the
 /// objective. The slide has none of the members' rules for a changed sign.
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IRpropPlus {
     /// Δ₀, the step that every parameter starts with, in units of θ.

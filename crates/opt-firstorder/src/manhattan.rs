@@ -13,6 +13,8 @@ use crate::sign;
 /// 8δ; with Rprop's factors the sum is more than twice that.
 ///
 /// [`RpropMinus`]: crate::RpropMinus
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manhattan {
     /// Δ₀, in units of θ.

@@ -12,6 +12,8 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 ///
 /// Differs from PyTorch, which keeps α outside (b ← μb + g, θ ← θ − αb): equal for constant α,
 /// different under a schedule.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Momentum {
     /// α.

@@ -15,6 +15,8 @@ use opt_core::{
 ///
 /// The slide drops μv from the velocity: on a quadratic with curvature 1, α = 1 and μ = 0.9 that
 /// diverges.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nag {
     /// α.

@@ -10,6 +10,9 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each
 ///
 /// With constant α the stored θ is the point that [`LookAhead`](crate::LookAhead) takes its
 /// gradient at: θ here equals θ − μv there. The slide's v = αf′(θ − μv) drops the term μv.
+///
+/// b is up to g/(1 − μ), and so it takes |g| ≤ ¼(1 − μ)·max, where max is the greatest number of the
+/// type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nesterov {
     /// α.

@@ -13,6 +13,8 @@ use crate::ratio;
 ///
 /// The slide has no ε. γ is PyTorch's `alpha`, which defaults to 0.99 there; Keras puts ε inside the
 /// root. "RMSProp = Rprop + SGD" on the slide means an Rprop for minibatches.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsProp {
     /// α, in units of θ.

@@ -14,6 +14,9 @@ use crate::ratio;
 ///
 /// Differs from the paper, which has ε inside the root and momentum on top; as in PyTorch, ε is
 /// outside, where γ is `alpha`.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+/// Where the gradient does not vary at all, r − ḡ² falls to rounding and the step rises towards αg/ε.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsPropCentered {
     /// α, in units of θ.

@@ -20,7 +20,8 @@ macro_rules! rprop {
         /// noise of the signs decides.
         ///
         /// The slide lacks the sign in the update, the limits of Δ, and what happens after a
-        /// change of sign. `step0` has no effect after the first step.
+        /// change of sign. `step0` has no effect after the first step. It takes every finite
+        /// gradient.
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name {
             /// Δ₀, the step that every parameter starts with, in units of θ.

@@ -7,6 +7,8 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 /// ```
 ///
 /// The deck's slide prints the full gradient f′(θ); on a minibatch it is an estimate of it.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
     /// α, in units of θ²/loss.

@@ -150,11 +150,11 @@ fn first_step(method: &str, g: f64) -> f64 {
         "nesterov" => 0.019 * g,
         "rprop-minus" | "rprop-plus" | "irprop-minus" | "irprop-plus" | "manhattan" => 0.1 * sign,
         "delta-bar-delta" => 0.8 * g,
-        "adagrad" => 0.01 * g / (size + 1e-10),
-        "rmsprop" => 0.001 * g / (0.1_f64.sqrt() * size + 1e-8),
-        "rmsprop-centered" => 0.001 * g / (0.3 * size + 1e-8),
-        "adadelta" => 1e-3 * g / f64::hypot(0.05_f64.sqrt() * g, 1e-3),
-        "adam" | "amsgrad" | "adamw" => 0.001 * g / (size + 1e-8),
+        "adagrad" => 0.01 * (g / (size + 1e-10)),
+        "rmsprop" => 0.001 * (g / (0.1_f64.sqrt() * size + 1e-8)),
+        "rmsprop-centered" => 0.001 * (g / (0.3 * size + 1e-8)),
+        "adadelta" => 1e-3 * (g / f64::hypot(0.05_f64.sqrt() * g, 1e-3)),
+        "adam" | "amsgrad" | "adamw" => 0.001 * (g / (size + 1e-8)),
         "adamax" => 0.002 * sign,
         _ => panic!("{method} has no closed form here: add it"),
     }
@@ -264,6 +264,11 @@ fn paths_through_any_gradient_are_those_of_double_precision() {
                     *slack = (a - b).abs();
                 }
             }
+            // Whose products with the rate vanish, as their documentation says: of no sign.
+            let signs = ["delta-bar-delta", "gains"].contains(&single.name());
+            if signs && g != 0.0 && g.abs() < 1e-42 {
+                continue;
+            }
             let left = exact.get(ours.len()).is_none_or(|v| v.abs() > 3.4e38);
             assert!(
                 left,
@@ -365,7 +370,7 @@ fn what_leaves_the_range_is_named() {
         let set = [("lr", opt_core::Value::Real(10.0))];
         let mut update = entry.update(&set, &params).unwrap().unwrap();
         let mut x = [1.0, 1.0, 1.0, -f32::MAX, 1.0];
-        let d = [g, g, g, f32::MAX / 20.0, g].map(|g| g as f32);
+        let d = [g, g, g, f32::MAX / 20.0, g];
         let error = update.apply(&mut x, &d).unwrap_err();
         let right = matches!(
             &error,

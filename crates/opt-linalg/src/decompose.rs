@@ -5,6 +5,9 @@
 
 mod cholesky;
 mod eigh;
+#[cfg(not(feature = "lapack"))]
+mod faer;
+#[cfg(feature = "lapack")]
 mod lapack;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -13,7 +16,11 @@ use opt_core::{Scalar, all_finite};
 pub use self::cholesky::Cholesky;
 pub use self::eigh::{Eigen, Eigh};
 use crate::Error;
-use lapack as backend;
+
+#[cfg(not(feature = "lapack"))]
+use self::faer as backend;
+#[cfg(feature = "lapack")]
+use self::lapack as backend;
 
 /// A type that matrices are decomposed in: `f32` or `f64`. Sealed.
 pub trait Decompose: Scalar + sealed::Backend {}
@@ -34,11 +41,11 @@ mod sealed {
         /// The Cholesky factor of `a`, of order `n`, in place. Only the backend reads it.
         fn factorize(n: usize, a: &mut [Self]) -> Result<(), Error>;
 
-        /// The inverse from the factor, in place, in the lower triangle.
-        fn invert(n: usize, a: &mut [Self]) -> Result<(), Error>;
+        /// The inverse from the factor into the lower triangle of `out`.
+        fn invert(n: usize, factor: &[Self], out: &mut [Self]) -> Result<(), Error>;
 
         /// Solves by the factor for every run of `n` elements of `b`, in place.
-        fn solve(n: usize, a: &[Self], b: &mut [Self]) -> Result<(), Error>;
+        fn solve(n: usize, factor: &[Self], b: &mut [Self]) -> Result<(), Error>;
     }
 }
 
@@ -50,12 +57,12 @@ fn square<F>(a: &ArrayView2<'_, F>) -> Result<usize, Error> {
     }
 }
 
-/// Zeros where it grows; an allocation that fails is an error.
-fn resize<T: Clone + Default>(v: &mut Vec<T>, len: usize, order: usize) -> Result<(), Error> {
+/// `value` where it grows; an allocation that fails is an error.
+fn resize<T: Clone>(v: &mut Vec<T>, len: usize, value: T, order: usize) -> Result<(), Error> {
     let more = len.saturating_sub(v.len());
     v.try_reserve_exact(more)
         .map_err(|_| Error::TooLarge { order })?;
-    v.resize(len, T::default());
+    v.resize(len, value);
     Ok(())
 }
 

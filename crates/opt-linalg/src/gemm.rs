@@ -1,8 +1,8 @@
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use opt_core::Scalar;
 
 use crate::Error;
+use crate::kernel::multiply;
 
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core. Both
 /// halves of a product pack the shared factor, so splitting further costs more than it balances.
@@ -17,10 +17,10 @@ const ALIGN: usize = 32;
 /// without a copy. With β = 0, C is not read.
 ///
 /// A product of more than some 10⁷ operations is halved along the larger axis of C until the
-/// parts are small; each part is one call of ndarray's `general_mat_mul`. The parts depend on the
-/// shapes alone, so that the result is the same for any number of threads. Where ndarray
-/// calls a BLAS, that must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads
-/// compete with rayon's for the cores.
+/// parts are small; each part is one call of a library, on one thread. The parts depend on the shapes
+/// alone, so that the result is the same for any number of threads. With the feature `openblas`,
+/// the BLAS must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads compete with
+/// rayon's for the cores.
 ///
 /// ```
 /// use ndarray::{Array2, array};
@@ -62,7 +62,7 @@ fn halve<F: Scalar>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let middle = m.max(n).div_ceil(2).next_multiple_of(ALIGN);
     if flops(m, n, k) <= SPLIT || middle >= m.max(n) {
-        return general_mat_mul(alpha, &a, &b, beta, &mut c);
+        return multiply(alpha, &a, &b, beta, &mut c);
     }
     if m >= n {
         let (a_lo, a_hi) = a.split_at(Axis(0), middle);

@@ -89,8 +89,9 @@ impl<F: Scalar> Moments<F> {
     /// Adds the rows of a batch of shape (rows, width).
     ///
     /// # Errors
-    /// [`Error::Width`], [`Error::TooLarge`], [`Error::NoSamples`], [`Error::NonFinite`], or [`Error::Overflow`] if the
-    /// squares of its elements don't fit into the type. Then nothing has changed.
+    /// [`Error::Width`], [`Error::TooLarge`], [`Error::NoSamples`], [`Error::NonFinite`], or
+    /// [`Error::Overflow`] if the squares of its elements don't fit into the type. Then nothing has
+    /// changed.
     pub fn update(&mut self, batch: ArrayView2<'_, F>) -> Result<(), Error> {
         let (rows, width) = batch.dim();
         if width != self.width {

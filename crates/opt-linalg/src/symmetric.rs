@@ -1,15 +1,15 @@
 //! Symmetric products: half the work of a general one, over all threads.
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use opt_core::Scalar;
 
 use crate::Error;
+use crate::kernel::multiply;
 
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core.
 const SPLIT: usize = 1 << 25;
 
-/// A block of C this wide is not split further: OpenBLAS packs each factor anew for each product.
+/// A block of C this wide is not split further: each product packs its factors anew.
 const WIDTH: usize = 192;
 
 /// Side of the square tiles of a transposition: two of them fit into the L1 cache.
@@ -53,7 +53,7 @@ fn blocks<F: Scalar>(
         .iter()
         .fold(2, |f: usize, &k| f.saturating_mul(k));
     if flops <= SPLIT || m.max(n) <= WIDTH {
-        return general_mat_mul(alpha, &a.t(), &b, beta, &mut c);
+        return multiply(alpha, &a.t(), &b, beta, &mut c);
     }
     let (i, j) = (half(m), half(n));
     let ((a_lo, a_hi), (b_lo, b_hi)) = (a.split_at(Axis(1), i), b.split_at(Axis(1), j));

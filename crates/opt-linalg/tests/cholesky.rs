@@ -1,7 +1,7 @@
 //! `Cholesky` against closed forms.
 
-#![cfg(feature = "lapack")]
-#![cfg(feature = "lapack")]
+#![cfg(any(feature = "lapack", feature = "faer"))]
+#![cfg(any(feature = "lapack", feature = "faer"))]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use ndarray::{Array, Array2, Dimension, ShapeBuilder, array, s};

@@ -1,8 +1,8 @@
 //! `Eigh` against closed forms, reconstruction and orthogonality. The tolerances are the
 //! backward-error bounds that LAPACK's own tests use: a small multiple of n·ε·‖A‖.
 
-#![cfg(feature = "lapack")]
-#![cfg(feature = "lapack")]
+#![cfg(any(feature = "lapack", feature = "faer"))]
+#![cfg(any(feature = "lapack", feature = "faer"))]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use std::f64::consts::PI;
@@ -179,6 +179,28 @@ fn graded_from_1e_minus_8_to_1e8() {
             both(&Array2::from_diag(&ndarray::aview1(&diagonal))).1,
             diagonal
         );
+    }
+}
+
+#[test]
+fn rows_apart_from_the_others_are_exact() {
+    // A dead unit, one of 10⁻¹² and one of 10¹², among rows that are coupled.
+    let (n, apart) = (40, [(3, 0.0), (17, 1e-12), (39, 1e12)]);
+    let mut a = symmetric(n, 11);
+    for (i, value) in apart {
+        a.row_mut(i).fill(0.0);
+        a.column_mut(i).fill(0.0);
+        a[[i, i]] = value;
+    }
+    both(&a);
+    let mut eigh = Eigh::new();
+    let eigen = eigh.compute(a.view()).unwrap();
+    for (i, value) in apart {
+        let pair = (0..n).find(|&k| eigen.vectors[[k, i]].abs() > 0.5).unwrap();
+        let others = (0..n).filter(|&j| j != i);
+        let rest = others.map(|j| eigen.vectors[[pair, j]].abs()).sum::<f64>();
+        assert_eq!(rest, 0.0, "{value}");
+        assert_eq!(eigen.values[pair], value);
     }
 }
 

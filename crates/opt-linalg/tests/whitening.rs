@@ -1,7 +1,7 @@
 //! `Whitening` against closed forms, and against what defines it.
 
-#![cfg(feature = "lapack")]
-#![cfg(feature = "lapack")]
+#![cfg(any(feature = "lapack", feature = "faer"))]
+#![cfg(any(feature = "lapack", feature = "faer"))]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use ndarray::{Array, Array1, Array2, Dimension, array, aview1};

@@ -119,6 +119,13 @@
 //! Where a part of it could not be had and the rest was made all the same, the report's
 //! [`fallback`](Report::fallback) says so: a factor that was kept, a damping that was raised, a step
 //! that vanishes beside a weight because its inputs are far from 1.
+//!
+//! # Features
+//! `lapack`, the default: matrices are decomposed by the system's OpenBLAS. `faer`: in pure Rust, for
+//! machines without one (`default-features = false`). One of them must be on.
+
+#[cfg(not(any(feature = "lapack", feature = "faer")))]
+compile_error!("turn on a feature of opt-natural: `lapack`, which is its default, or `faer`");
 
 mod blocks;
 mod coordinates;

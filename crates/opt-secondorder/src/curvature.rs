@@ -21,6 +21,9 @@ pub struct Bbprop;
 /// Where ḡ is lost in the rounding of θ + ḡ, h is the average so far. h² is kept within the
 /// range of the type.
 ///
+/// A gradient is no length: that θ is shifted by ḡ is the paper's, and makes h depend on the units of
+/// both. With the loss times c² and θ times c, the path is the same times c.
+///
 /// Differs from the paper: for more than one sample, h is that of the minibatch's gradient, and
 /// not the mean of each sample's. For one sample they are the same.
 #[derive(Clone, Copy, Debug)]

@@ -27,6 +27,11 @@ const RESIDUAL: f64 = 1e-10;
 /// g is the gradient, gₙ that of a sample's loss without the penalty, whose curvature is l2, and G
 /// the Gauss–Newton matrix, which is never formed. CG ends by the rule of [`CgStop::progress`].
 ///
+/// That M has l2 itself, as Martens' code, and not the square of what it adds to a gradient, matters
+/// where the penalty does: to the minimum of softmax regression on the digits, 30 steps take 520
+/// products instead of 885 with l2 = 0.1, 860 instead of 1,210 with 0.01, and 733 instead of 759 with
+/// 1e-4. With a hidden layer, whose steps are far from it, the difference is within 6 %.
+///
 /// Needs [`GaussNewton`] and [`PerSample`]. A step takes one gradient with its moments; a product
 /// for each iteration of CG, and from the second step on one for its start; a value for the last
 /// iterate, one for each that the walk back tries, and one for each 0.8. The loss never rises.

@@ -154,15 +154,15 @@ fn products_that_are_not_finite_leave_the_iterates_before_them() {
                 .to_string()
                 .contains("curvature broke off")
         );
-        let (mut capped, mut expected) = (self::method(capped(k), &faulty), [0.0; 30]);
+        let (mut capped, mut expected) = (self::method(capped(k as u64), &faulty), [0.0; 30]);
         capped.step(&mut tanh(), &mut expected).unwrap();
         assert_eq!((x, method.damping()), (expected, capped.damping()));
     }
 }
 
-fn capped(iterations: usize) -> HessianFree {
+fn capped(iterations: u64) -> HessianFree {
     HessianFree {
-        cg_iterations: iterations as f64,
+        cg_iterations: iterations,
         ..HessianFree::default()
     }
 }

@@ -32,7 +32,7 @@ fn distance(case: &Value, objective: impl Objective<f64>) -> f64 {
     let mut objective = Counted::new(objective);
     let mut method = lbfgs(
         Lbfgs {
-            memory: case["memory"].as_f64().unwrap(),
+            memory: case["memory"].as_u64().unwrap(),
             ..Lbfgs::default()
         },
         &objective,

@@ -94,5 +94,6 @@ fn as_many_ends_as_scipy_finds() {
             case["name"], case["scipy"]
         ));
     }
+    println!("{told:#?}");
     assert!(right, "{told:#?}");
 }

@@ -10,8 +10,8 @@ use opt_secondorder::{Bbprop, Lbfgs, Newton, Scg, Vsgd, zoo};
 use opt_testkit::Quadratic;
 
 fn snapshot<F: Scalar>(method: &mut dyn State<F>, map: &ParamMap, x: &mut [F]) -> Snapshot<F> {
-    let mut parameters = Parameters { map, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut parameters)])
+    let mut parameters = Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut parameters)]).unwrap()
 }
 
 /// The first buffer or number that is not finite.
@@ -41,7 +41,7 @@ fn survives<F: Scalar>(curvatures: &[f64], minima: &[f64]) {
             .flat_map(|a| minima.iter().map(|c| (*a, *c)))
         {
             let mut quadratic = Quadratic::<F>::new(map.clone(), |i| a * (i + 1) as f64, |_| c);
-            let mut method = entry.build(&[], &map).unwrap();
+            let mut method = entry.build(&[], &quadratic).unwrap();
             let mut x = vec![F::zero(); 3];
             for step in 0..25 {
                 let what = format!("{} {} {a:e} {c:e} {step}", entry.name(), F::DTYPE);
@@ -124,24 +124,31 @@ fn a_square_that_vanishes_is_told() {
     }
 }
 
-/// A step beyond the type's range is refused, and names the segment.
+/// A step beyond the type's range is an error, and names the segment.
 #[test]
 fn x_never_leaves_the_range() {
     let map = ParamMap::new([("a", vec![2]), ("b", vec![2])]).unwrap();
     // So little curvature that the loss is in range; four times the way to the minimum is not.
     let mut far = Quadratic::<f32>::new(map.clone(), |_| 2e-38, |i| [0.0, 0.0, 1e38, 1.0][i]);
     for (name, set) in [
-        ("newton", [("lr", 4.0), ("damping", 0.0)]),
-        ("newton-diagonal", [("lr", 4.0), ("damping", 0.0)]),
-        ("esgd", [("lr", 1e38), ("damping", 1e-3)]),
+        ("newton", [("lr", 4.0.into()), ("damping", 0.0.into())]),
+        (
+            "newton-diagonal",
+            [("lr", 4.0.into()), ("damping", 0.0.into())],
+        ),
+        ("esgd", [("lr", 1e38.into()), ("damping", 1e-3.into())]),
     ] {
         let zoo = zoo::<f32, Quadratic<f32>>();
-        let mut method = (find(&zoo, name).unwrap().build(&set, &map)).unwrap();
+        let mut method = (find(&zoo, name).unwrap().build(&set, &far)).unwrap();
         let mut x = [0.0_f32; 4];
         let before = snapshot(method.as_mut(), &map, &mut x);
         let error: Error = method.step(&mut far, &mut x).unwrap_err();
         let told = error.to_string();
-        assert!(told.contains("segment `b` at index 0"), "{name}: {told}");
-        assert!(snapshot(method.as_mut(), &map, &mut x) == before);
+        let place = told.contains("segment `b`") && told.contains("index 0");
+        assert!(place, "{name}: {told}");
+        // The pass that moves x finds it, unless the method has a trial point of its own.
+        let after = matches!(error, Error::Diverged { .. });
+        assert_eq!(after, name != "newton", "{name}");
+        assert!(after || snapshot(method.as_mut(), &map, &mut x) == before);
     }
 }

@@ -123,7 +123,8 @@ fn as_many_steps_as_parameters_solve_a_quadratic() {
         let (mut bowl, mut x) = bowl(n);
         let hyper = Scg {
             lambda: 1e-16,
-            ..Scg::default()
+            // A difference of linear gradients is exact at any distance, but for rounding.
+            sigma: 1e-2,
         };
         let mut scg = hyper.method(bowl.params()).unwrap();
         let start = slope(&mut bowl, &x);

@@ -74,7 +74,7 @@ fn hears() -> Hears {
 fn the_model_hears_of_each_step_that_was_made_once() {
     for entry in zoo::<f64, Hears>() {
         let (mut objective, mut x) = (hears(), [-1.2, 1.0]);
-        let mut method = entry.build(&[], objective.params()).unwrap();
+        let mut method = entry.build(&[], &objective).unwrap();
         let (mut moved, mut stayed) = (0, 0);
         for _ in 0..30 {
             let before = x;
@@ -102,14 +102,14 @@ fn with_a_rate_of_0_x_stays() {
         }
         names.push(entry.name());
         let mut objective = hears();
-        let mut method = entry.build(&[("lr", 0.0)], objective.params()).unwrap();
+        let mut method = entry.build(&[("lr", 0.0.into())], &objective).unwrap();
         let mut x = [-1.2, 1.0];
         for _ in 0..25 {
             let report = method.step(&mut objective, &mut x).unwrap();
             assert_eq!((x, report.fallback), ([-1.2, 1.0], None));
         }
         // And goes on when the rate does.
-        method.set("lr", 0.1).unwrap();
+        method.set("lr", 0.1.into()).unwrap();
         method.step(&mut objective, &mut x).unwrap();
         assert!(x != [-1.2, 1.0], "{}", entry.name());
     }

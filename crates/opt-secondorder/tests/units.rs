@@ -19,15 +19,15 @@ fn built(name: &str, curvatures: &[(&str, f64)], problem: &Problem) -> AnyMethod
     let bend = problem.loss / problem.unit / problem.unit;
     let scaled = curvatures
         .iter()
-        .map(|&(field, value)| (field, value * bend));
+        .map(|&(field, value)| (field, (value * bend).into()));
     let mut set: Vec<_> = scaled.collect();
     if name == "hessian-free" {
         // Its preconditioner adds λ to squared gradients, as the paper's does.
-        set.push(("preconditioner", 0.0));
+        set.push(("preconditioner", 0.0.into()));
     }
     let zoo = zoo::<f64, Problem>();
     let entry = find(&zoo, name).unwrap();
-    entry.build(&set, problem.params()).unwrap()
+    entry.build(&set, problem).unwrap()
 }
 
 /// Losses and points of a run, in the units of the plane itself.
@@ -61,12 +61,16 @@ fn powers_of_two_change_no_bit_of_the_path() {
         ("vsgd-block", &[("eps", 1e-4)]),
         ("vsgd-fd", &[("eps", 1e-4)]),
     ];
-    let powers = [-50, -27, 0, 27, 50];
+    let powers = [-50, -27, -25, 0, 25, 50];
     for (name, curvatures) in methods {
         let plain = path(name, curvatures, (1.0, 1.0));
         assert!(plain.len() >= 6, "{name}");
         assert!(plain.iter().any(|p| p[1] != -1.2), "{name}");
         for (c, u) in powers.iter().flat_map(|c| powers.map(|u| (*c, u))) {
+            // The paper shifts θ by a gradient: only units in which both are alike leave the path.
+            if name == "vsgd-fd" && c != 2 * u {
+                continue;
+            }
             let units = (2_f64.powi(c), 2_f64.powi(u));
             assert_eq!(path(name, curvatures, units), plain, "{name} 2^{c} 2^{u}");
         }

@@ -19,7 +19,7 @@ const FORMS: [Form; 3] = [Form::Local, Form::Block, Form::Global];
 fn plain(form: Form) -> Vsgd {
     Vsgd {
         slow_start: 0.0,
-        warmup: 1.0,
+        warmup: 1,
         outlier: 2.0,
         eps: 1e-9,
         form,
@@ -144,7 +144,7 @@ fn with_noise_the_rates_fall_as_one_over_t() {
         for t in 0..=2_000_u32 {
             noisy.draw();
             method.step(&mut noisy, &mut x).unwrap(); // the first one collects
-            let rates = method.rates(1);
+            let rates = method.direction().rates(1);
             assert!(rates.iter().all(|eta| (0.0..=1.0).contains(&(eta * H))));
             let mean = rates.iter().sum::<f64>() / 400.0 * H;
             // The rule of outliers takes the way to the minimum for noise: it starts late.
@@ -177,7 +177,7 @@ fn for_one_sample_the_moments_change_nothing() {
         method.step(&mut noisy, &mut x).unwrap();
     }
     let (g, v) = (buffer(&mut method, "g/x"), buffer(&mut method, "v/x"));
-    for ((eta, g), v) in method.rates(1).iter().zip(g).zip(v) {
+    for ((eta, g), v) in method.direction().rates(1).iter().zip(g).zip(v) {
         let expected = g * g / v / H;
         assert!((eta - expected).abs() <= 1e-14 * expected);
     }
@@ -189,7 +189,7 @@ fn a_slow_start_is_slow_by_its_square() {
     let rate = |slow_start, quadratic: &mut Quadratic<f64>| {
         let hyper = Vsgd {
             slow_start,
-            warmup: 1e6 - 1.0,
+            warmup: 999_999,
             ..plain(Form::Local)
         };
         // With a million minibatches behind it, the first step's own weight does not count.
@@ -214,7 +214,7 @@ fn a_slow_start_holds_for_what_has_not_been_seen() {
     let mut quadratic = Quadratic::<f64>::new(ParamMap::flat(2).unwrap(), |_| 1.0, |_| 0.0);
     let hyper = Vsgd {
         slow_start: 99.0 / 2.0_f64.sqrt(), // C = 100
-        warmup: 4.0,
+        warmup: 4,
         outlier: 0.0,
         ..plain(Form::Local)
     };
@@ -235,7 +235,7 @@ fn set_count<M: State<f64>>(method: &mut M, name: &str, to: u64) {
     impl opt_core::Visit<f64> for Set<'_> {
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f64]) {}
         fn count(&mut self, name: &str, value: &mut u64) {
-            if name == self.0 {
+            if name.strip_prefix("direction/").unwrap_or(name) == self.0 {
                 *value = self.1;
             }
         }
@@ -384,7 +384,10 @@ fn hyper_parameters_change_by_name() {
         ("outlier", 0.0, -1.0),
         ("eps", 1e-12, 0.0),
     ] {
-        method.set(name, good).unwrap();
-        assert!(matches!(method.set(name, bad), Err(Error::Hyper { .. })));
+        method.set(name, good.into()).unwrap();
+        assert!(matches!(
+            method.set(name, bad.into()),
+            Err(Error::Hyper { .. })
+        ));
     }
 }

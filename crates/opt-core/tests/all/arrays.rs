@@ -185,11 +185,7 @@ fn other_shapes_and_bad_gradients_change_nothing() {
                 error => panic!("{error}"),
             }
             let mut views = x.views_mut();
-            let mut few: Vec<_> = views
-                .iter_mut()
-                .take(3)
-                .map(|x| ArrayPart::still(x))
-                .collect();
+            let mut few: Vec<_> = views.iter_mut().take(3).map(ArrayPart::still).collect();
             let error = sgd.apply_arrays(&mut few).unwrap_err().to_string();
             assert_eq!(error, "list of arrays has length 3, must have 7");
         }

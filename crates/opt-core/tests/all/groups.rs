@@ -17,7 +17,7 @@ fn number(segment: &Segment) -> usize {
 /// Segment 3k belongs to `a`, 3k + 1 to `b`, 3k + 2 is frozen.
 fn thirds(map: &ParamMap) -> Groups<f32> {
     Groups::builder()
-        .rule::<_, 1>("a", |s| number(s) % 3 == 0, PLAIN)
+        .rule::<_, 1>("a", |s| number(s).is_multiple_of(3), PLAIN)
         .rule::<_, 3>("b", |s| number(s) % 3 == 1, OTHER)
         .frozen("still", |s| number(s) % 3 == 2)
         .build(map)
@@ -117,7 +117,7 @@ impl LenOf for Snapshot<f32> {
 /// segments have no gradient in some steps.
 fn agree(lengths: &[usize]) {
     let map = map(lengths);
-    let still = |t: usize, index: usize| (index + t) % 4 == 0;
+    let still = |t: usize, index: usize| (index + t).is_multiple_of(4);
     let start: Vec<f32> = (0..map.len()).map(wave).collect();
     let (mut in_parts, mut lone) = (thirds(&map), thirds(&map));
     let (mut x_parts, mut x_lone) = (start.clone(), start.clone());
@@ -235,11 +235,12 @@ fn state_has_no_group_in_its_name() {
     };
     let two = |map: &ParamMap| -> Box<dyn Update<f32>> {
         let builder = Groups::builder()
-            .rule::<_, 3>("even", |s| number(s) % 2 == 0, PLAIN)
+            .rule::<_, 3>("even", |s| number(s).is_multiple_of(2), PLAIN)
             .rule::<_, 3>("odd", |s| number(s) % 2 == 1, PLAIN);
         Box::new(builder.build(map).unwrap())
     };
-    let makers: [&dyn Fn(&ParamMap) -> Box<dyn Update<f32>>; 3] = [&one, &each, &two];
+    type Make<'a> = &'a dyn Fn(&ParamMap) -> Box<dyn Update<f32>>;
+    let makers: [Make<'_>; 3] = [&one, &each, &two];
     for (from, make) in makers.iter().enumerate() {
         for (to, remake) in makers.iter().enumerate() {
             let (mut first, mut second) = (make(&map), remake(&map));

@@ -259,14 +259,15 @@ fn values_of_every_kind_are_set_by_name() {
     let choices = Kind::Choice(vec!["short", "very-long"]);
     let kinds: Vec<Kind> = toy().list().into_iter().map(|f| f.kind).collect();
     assert_eq!(kinds[2..], [Kind::Count(1), Kind::Count(0), choices]);
-    let good: [(&str, Value, &dyn Fn(&Settings) -> bool); 7] = [
-        ("rate", Value::Count(1), &|s| s.rate == 1.0),
-        ("period", 3.into(), &|s| s.period == 3),
-        ("period", 4.0.into(), &|s| s.period == 4),
-        ("seed", u64::MAX.into(), &|s| s.seed == u64::MAX),
-        ("form", "very-long".into(), &|s| s.form == Form::VeryLong),
-        ("both", 1.25.into(), &|s| (s.rate, s.other) == (1.25, 1.25)),
-        ("seed", Value::Real(2_f64.powi(63)), &|s| s.seed == 1 << 63),
+    type Holds = fn(&Settings) -> bool;
+    let good: [(&str, Value, Holds); 7] = [
+        ("rate", Value::Count(1), |s| s.rate == 1.0),
+        ("period", 3.into(), |s| s.period == 3),
+        ("period", 4.0.into(), |s| s.period == 4),
+        ("seed", u64::MAX.into(), |s| s.seed == u64::MAX),
+        ("form", "very-long".into(), |s| s.form == Form::VeryLong),
+        ("both", 1.25.into(), |s| (s.rate, s.other) == (1.25, 1.25)),
+        ("seed", Value::Real(2_f64.powi(63)), |s| s.seed == 1 << 63),
     ];
     for (name, value, holds) in good {
         let mut toy = toy();

@@ -52,7 +52,7 @@ impl<F: Decompose> Cholesky<F> {
         opt_core::Error::bounded("damping", damping, Bound::NonNegative)?;
         let n = square(&a)?;
         let len = n.checked_mul(n).ok_or(Error::TooLarge { order: n })?;
-        resize(&mut self.spare, len, n)?;
+        resize(&mut self.spare, len, F::zero(), n)?;
         copy_lower(&a, &mut self.spare, n)?;
         for diagonal in self.spare.iter_mut().step_by(n + 1) {
             *diagonal += F::of(damping);
@@ -100,8 +100,7 @@ impl<F: Decompose> Cholesky<F> {
             *out = zeros(n).ok_or(Error::TooLarge { order: n })?;
         }
         let slice = out.as_slice_mut().ok_or(Error::TooLarge { order: n })?;
-        slice.copy_from_slice(&self.factor);
-        F::invert(n, slice)?;
+        F::invert(n, &self.factor, slice)?;
         mirror(out.view_mut());
         if !out.as_slice().is_some_and(all_finite) {
             return Err(Error::Overflow {

@@ -64,8 +64,8 @@ impl<F: Decompose> Eigh<F> {
         if n > MAX_ORDER {
             return Err(Error::TooLarge { order: n });
         }
-        resize(&mut self.vectors, n * n, n)?;
-        resize(&mut self.values, n, n)?;
+        resize(&mut self.vectors, n * n, F::zero(), n)?;
+        resize(&mut self.values, n, F::zero(), n)?;
         copy_lower(&a, &mut self.vectors, n)?;
         F::eigh(&mut self.vectors, &mut self.values, &mut self.work)?;
         if !all_finite(&self.values) {

@@ -28,12 +28,9 @@ impl<F: Clone + Default> Work<F> {
     fn fit(&mut self, n: usize) -> Result<(), Error> {
         let floats = n.checked_mul(n).and_then(|nn| nn.checked_mul(2));
         let floats = floats.and_then(|nn| nn.checked_add(6 * n + 1));
-        resize(
-            &mut self.floats,
-            floats.ok_or(Error::TooLarge { order: n })?,
-            n,
-        )?;
-        resize(&mut self.integers, 5 * n + 3, n)
+        let floats = floats.ok_or(Error::TooLarge { order: n })?;
+        resize(&mut self.floats, floats, F::default(), n)?;
+        resize(&mut self.integers, 5 * n + 3, 0, n)
     }
 }
 
@@ -98,26 +95,27 @@ macro_rules! lapack {
                 }
             }
 
-            fn invert(n: usize, a: &mut [Self]) -> Result<(), Error> {
-                let Some(n) = order(n, a.len()) else {
+            fn invert(n: usize, factor: &[Self], out: &mut [Self]) -> Result<(), Error> {
+                let Some(n) = order(n, out.len()).filter(|_| factor.len() == out.len()) else {
                     return refused("?potri", -2);
                 };
+                out.copy_from_slice(factor);
                 let mut info = 0;
                 // SAFETY: as in `factorize`; the routine works in place.
                 unsafe {
-                    lapack_sys::$potri(c"U".as_ptr(), &n, a.as_mut_ptr(), &n, &mut info);
+                    lapack_sys::$potri(c"U".as_ptr(), &n, out.as_mut_ptr(), &n, &mut info);
                 }
                 refused("?potri", info)
             }
 
-            fn solve(n: usize, a: &[Self], b: &mut [Self]) -> Result<(), Error> {
-                let Some(order) = order(n, a.len()) else {
+            fn solve(n: usize, factor: &[Self], b: &mut [Self]) -> Result<(), Error> {
+                let Some(order) = order(n, factor.len()) else {
                     return refused("?potrs", -2);
                 };
                 let Some(columns) = count(b.len() / n) else {
                     return refused("?potrs", -3);
                 };
-                let (a, b, mut info) = (a.as_ptr(), b.as_mut_ptr(), 0);
+                let (a, b, mut info) = (factor.as_ptr(), b.as_mut_ptr(), 0);
                 // SAFETY: `a` points to n·n elements with leading dimension n ≥ 1, by `order`, and
                 // is only read; `b` to at least n·columns, with leading dimension n, since columns
                 // is b's length divided by n and rounded down. Both are initialized, `b` is

@@ -156,7 +156,8 @@ pub(crate) fn buffer(method: &mut dyn State<f64>, name: &str) -> Vec<f64> {
     struct Find<'a>(&'a str, Vec<f64>);
     impl Visit<f64> for Find<'_> {
         fn buffer(&mut self, name: &str, _: &[usize], data: &mut [f64]) {
-            if name == self.0 {
+            // A direction's state has its half before it.
+            if name.strip_prefix("direction/").unwrap_or(name) == self.0 {
                 self.1 = data.to_vec();
             }
         }
