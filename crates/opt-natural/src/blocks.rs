@@ -108,17 +108,24 @@ impl<F: Decompose> Blocks<F> {
                 .into());
             }
         }
+        if invert {
+            scale = self.invert(damping, scale)?;
+        }
+        self.staged = Some(invert);
+        Ok(scale)
+    }
+
+    /// Stages the inverses; gives the factor on the damping.
+    fn invert(&mut self, damping: f64, mut scale: f64) -> Result<f64, Error> {
         let mut attempts = 0..ATTEMPTS;
-        while invert {
+        loop {
             let gamma = (damping * scale).sqrt();
             match Factors::invert_all(&mut self.next_inverses, &self.next_moments, gamma) {
-                Ok(()) => break,
+                Ok(()) => return Ok(scale),
                 Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
                 Err(error) => return Err(error.into()),
             }
         }
-        self.staged = Some(invert);
-        Ok(scale)
     }
 
     /// Writes G⁻¹(δᵀh̄ + rest)A⁻¹ of every layer over its part of `out`, δ of the loss.

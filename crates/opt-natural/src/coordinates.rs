@@ -202,9 +202,8 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
             objective.clear_whitening();
             return Ok(());
         }
-        let all = self.whitenings.iter().enumerate();
-        all.map(|(index, old)| objective.set_whitening(index, old.u.view(), old.c.view()))
-            .collect()
+        let mut all = self.whitenings.iter().enumerate();
+        all.try_for_each(|(index, old)| objective.set_whitening(index, old.u.view(), old.c.view()))
     }
 
     /// Takes the velocities from the old coordinates to those of `to`.

@@ -334,7 +334,8 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         // Zeros for all parameters take as long to write as an update, so both threads do.
         g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
         for index in 0..self.net.spec.layers.len() {
-            (self.net.penalize(index, x, g)).map_err(opt_core::Error::objective)?;
+            let done = self.net.penalize(index, x, &self.trained, g);
+            done.map_err(opt_core::Error::objective)?;
             self.net.normalized(index, &self.trained.norms, g);
         }
         Ok(loss)

@@ -1,6 +1,6 @@
 //! Forward and backward over buffers that belong to the caller.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
 use opt_linalg::gemm;
 use opt_norm::Running;
@@ -46,6 +46,8 @@ pub(crate) struct Pass<F> {
     pub(crate) deltas: Vec<Vec<F>>,
     /// What goes into each whitened layer, of shape (batch, fan_in); empty for the others.
     pub(crate) whitened: Vec<Vec<F>>,
+    /// W = V·U of each whitened layer, if there is a penalty on it; else empty.
+    pub(crate) canonical: Vec<Vec<F>>,
     /// Of the same shape, for what is needed no longer than a layer's turn.
     pub(crate) work: Vec<F>,
     pub(crate) norms: Norms<F>,
@@ -57,6 +59,7 @@ impl<F: Scalar> Pass<F> {
             outputs: vec![Vec::new(); spec.layers.len()],
             deltas: vec![Vec::new(); spec.layers.len()],
             whitened: vec![Vec::new(); spec.layers.len()],
+            canonical: vec![Vec::new(); spec.layers.len()],
             work: Vec::new(),
             norms: Norms::new(spec),
         }
@@ -237,10 +240,11 @@ impl<F: Scalar> Net<F> {
         let mut penalty = 0.0;
         if self.spec.l2 > 0.0 {
             for index in 0..layers {
-                penalty += match self.canonical(index, x)? {
-                    Some(w) => w.iter().map(|w| w.f64() * w.f64()).sum(),
-                    None => dot(self.weight(index, x), self.weight(index, x)),
+                let w = match &self.whitening[index] {
+                    Some(u) => self.canonical(index, x, u, &mut pass.canonical[index])?,
+                    None => self.weight(index, x),
                 };
+                penalty += dot(w, w);
             }
             penalty *= 0.5 * self.spec.l2;
         }
@@ -299,7 +303,7 @@ impl<F: Scalar> Net<F> {
             view_mut(gradient, units, fan_in)?,
         );
         gemm(F::one(), delta.t(), input, F::zero(), output)?;
-        self.penalize(index, x, g)?;
+        self.penalize(index, x, pass, g)?;
         if places.gamma.is_some() {
             self.normalized(index, &pass.norms, g);
             return Ok(());
@@ -310,27 +314,39 @@ impl<F: Scalar> Net<F> {
     }
 
     /// W = V·U of a whitened layer.
-    fn canonical(&self, index: usize, x: &[F]) -> Result<Option<Array2<F>>, Error> {
-        let Some(whitening) = &self.whitening[index] else {
-            return Ok(None);
-        };
-        let v = self.matrix(index, x)?;
-        let mut w = Array2::zeros(v.dim());
-        gemm(F::one(), v, whitening.matrix()?, F::zero(), w.view_mut())?;
-        Ok(Some(w))
+    fn canonical<'a>(
+        &self,
+        index: usize,
+        x: &[F],
+        whitening: &Whitening<F>,
+        to: &'a mut Vec<F>,
+    ) -> Result<&'a [F], Error> {
+        let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
+        grow(to, units, fan_in)?;
+        let (v, w) = (self.matrix(index, x)?, view_mut(to, units, fan_in)?);
+        gemm(F::one(), v, whitening.matrix()?, F::zero(), w)?;
+        Ok(to)
     }
 
     /// Adds the gradient of the L2 penalty on the weights of layer `index`: l2·W, or, as the
-    /// penalty is on W = V·U wherever the coordinates are, l2·W·Uᵀ by V.
-    pub(crate) fn penalize(&self, index: usize, x: &[F], g: &mut [F]) -> Result<(), Error> {
+    /// penalty is on W = V·U wherever the coordinates are, l2·W·Uᵀ by V. W is that of the pass,
+    /// which [`objective`](Self::objective) has left there.
+    pub(crate) fn penalize(
+        &self,
+        index: usize,
+        x: &[F],
+        pass: &Pass<F>,
+        g: &mut [F],
+    ) -> Result<(), Error> {
         if self.spec.l2 > 0.0 {
             let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
             let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
-            if let (Some(w), Some(whitening)) = (self.canonical(index, x)?, &self.whitening[index])
-            {
-                let g = view_mut(&mut g[range], w.nrows(), fan_in)?;
-                return Ok(gemm(l2, w.view(), whitening.matrix()?.t(), F::one(), g)?);
+            if let Some(whitening) = &self.whitening[index] {
+                let units = self.spec.layers[index].units;
+                let w = view(&pass.canonical[index], units, fan_in)?;
+                let g = view_mut(&mut g[range], units, fan_in)?;
+                return Ok(gemm(l2, w, whitening.matrix()?.t(), F::one(), g)?);
             }
             let weight = &x[range.clone()];
             each_row(&mut g[range], fan_in, |row, g| {

@@ -1,15 +1,12 @@
 //! Settings by name: through the registry, and of a method at work.
 
-use opt_core::{Entry, Error, Kind, Method, Tune, Value, find_entry};
+use opt_core::{AnyMethod, Entry, Error, Kind, Method, Tune, Value, find_entry};
 use opt_natural::{Kfac, zoo};
 use opt_nn::{Loss, Mlp};
 
 use crate::common::{load, small};
 
-fn build(
-    name: &str,
-    set: &[(&str, Value)],
-) -> Result<(Mlp<f64>, Box<dyn Method<f64, Mlp<f64>>>), Error> {
+fn build(name: &str, set: &[(&str, Value)]) -> Result<(Mlp<f64>, AnyMethod<f64, Mlp<f64>>), Error> {
     let entries: Vec<Entry<f64, Mlp<f64>>> = zoo();
     let (mlp, _) = small(false, Loss::SoftmaxCrossEntropy);
     let method = find_entry(&entries, name)?.build(set, &mlp)?;

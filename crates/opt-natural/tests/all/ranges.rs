@@ -139,7 +139,7 @@ fn first<F: Decompose>(form: &str, input: f64) -> (Result<Option<Fallback>, Erro
     let weights = mlp.params().segments()[0].range.clone();
     x[weights]
         .iter_mut()
-        .for_each(|w| *w /= F::of(input.max(1.0).min(1e30)));
+        .for_each(|w| *w /= F::of(input.clamp(1.0, 1e30)));
     let before = x.clone();
     let result = method.step(&mut mlp, &mut x).map(|report| report.fallback);
     (result, x != before)

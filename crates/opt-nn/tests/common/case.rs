@@ -1,4 +1,5 @@
 //! A network with a minibatch, and its second derivatives by explicit Jacobians and differences.
+#![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use opt_core::{GaussNewton, HessianProduct, Layered, Objective};
