@@ -102,7 +102,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     }
 
     /// Changes the configured hyper-parameters of every rule in turn, told its segments: all of
-    /// them, or the one that it is for. Factors of [`Tune::scale`] stay as they are.
+    /// them, or the one that it is for. Factors of [`Tune::scale`](crate::Tune::scale) stay as they are.
     ///
     /// # Errors
     /// As [`Hyper::check`](crate::Hyper::check), for any rule; then nothing has changed.
