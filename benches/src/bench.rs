@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
 /// The experiments, for `bench --help`.
 pub(crate) fn list(command: Command) -> Command {
-    let lines = match Experiment::read_all(&experiments_dir()) {
+    let lines = match crate::check::read_all(&experiments_dir()) {
         Ok(all) => all.iter().map(|e| format!("  {}", e.line())).collect(),
         Err(e) => vec![format!("  {e}")],
     };
@@ -52,7 +52,7 @@ pub(crate) fn list(command: Command) -> Command {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let files = args.files.clone().unwrap_or_else(experiments_dir);
-    let all = Experiment::read_all(&files).map_err(Failure::Usage)?;
+    let all = crate::check::read_all(&files).map_err(Failure::Usage)?;
     let chosen = choose(&all, &args.experiments)?;
     let mut seen = BTreeSet::new();
     let mut methods = args.methods.clone();

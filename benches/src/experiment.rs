@@ -1,6 +1,6 @@
 //! What an experiment is: one TOML file in `benches/experiments`.
 
-mod check;
+mod invariance;
 mod keys;
 mod model;
 
@@ -10,7 +10,8 @@ use std::path::Path;
 use opt_core::{Entry, Scalar};
 use serde::Deserialize;
 
-pub(crate) use model::{Kind, Model};
+pub(crate) use invariance::Invariance;
+pub(crate) use model::{Hidden, Kind, Model};
 
 use crate::setting::Settings;
 
@@ -35,7 +36,7 @@ pub(crate) enum Config {
     /// Curves of networks in training.
     Training(Box<Training>),
     /// Which method is invariant to which units.
-    Units(crate::units::Invariance),
+    Units(Invariance),
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,7 +161,7 @@ pub(crate) struct Grid {
     /// Multiples of the default, for methods without a list of their own.
     multiples: Vec<f64>,
     #[serde(flatten)]
-    by_method: BTreeMap<String, Vec<f64>>,
+    pub(crate) by_method: BTreeMap<String, Vec<f64>>,
 }
 
 /// How long it takes.
@@ -178,7 +179,8 @@ pub(crate) struct Size {
 }
 
 impl Experiment {
-    /// All files of a folder, in the order of their names.
+    /// All files of a folder, in the order of their names. [`check`](crate::check) has still to see
+    /// whether their values go with each other.
     pub(crate) fn read_all(dir: &Path) -> Result<Vec<Self>, String> {
         let shown = dir.display();
         let files = std::fs::read_dir(dir).map_err(|e| format!("{shown}: {e}"))?;
@@ -193,7 +195,7 @@ impl Experiment {
         Ok(all)
     }
 
-    /// One file, all of whose values are in their ranges and go with each other.
+    /// One file, all of whose values are in their ranges.
     fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: {e}"))?;
@@ -201,7 +203,6 @@ impl Experiment {
         // What is missing.
         let config: Config = toml::from_str(&text)
             .map_err(|e| format!("{shown}: {}", keys::one_line(e.message())))?;
-        check::check(&config).map_err(|e| format!("{shown}: {e}"))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Ok(Self {
             name: name.into_owned(),

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)] // tables and CSV are its product
 
 mod bench;
+mod check;
 mod conditioning;
 mod experiment;
 mod machine;

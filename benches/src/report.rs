@@ -1,5 +1,6 @@
 //! The report: tables for the terminal, and one self-contained HTML page with the plots.
 
+mod column;
 mod figures;
 mod table;
 mod units;

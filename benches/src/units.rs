@@ -2,14 +2,12 @@
 
 mod convert;
 
-use std::collections::BTreeMap;
-
 use ndarray::{Array2, s};
 use opt_core::{Counted, Entry, Objective};
 use opt_data::Dataset;
 use opt_nn::{Activation, Init, Loss, Mlp, Spec, Target};
-use serde::Deserialize;
 
+use crate::experiment::Invariance;
 use crate::registry;
 use crate::results::{Point, Rescaled, Run, Verdict};
 use crate::scaled::{Scaled, Units};
@@ -17,29 +15,6 @@ use crate::setting::{Settings, hyper, named};
 use crate::stop::Stop;
 
 pub(crate) use convert::converted;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Invariance {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
-    /// All that are registered if absent.
-    pub(crate) methods: Option<Vec<String>>,
-    pub(crate) steps: u64,
-    /// Images that the loss is the mean over.
-    pub(crate) samples: usize,
-    pub(crate) l2: f64,
-    /// What the loss, then the parameters, are multiplied by.
-    pub(crate) scales: Vec<f64>,
-    /// How far the paths may lie apart, as a part of the way that was made, and still be the same.
-    pub(crate) tolerance: f64,
-    /// Hyper-parameters that are not the default, by method.
-    #[serde(default)]
-    pub(crate) set: BTreeMap<String, Settings>,
-}
 
 /// What the methods step here: it has all that any of them needs.
 pub(crate) type Problem = Counted<Scaled<Mlp<f64>>>;

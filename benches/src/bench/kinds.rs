@@ -6,11 +6,11 @@ use opt_core::{Entry, find_entry};
 use super::data::{Splits, describe};
 use super::keep::Keep;
 use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Data, Experiment, Training, Trajectories};
+use crate::experiment::{Config, Data, Experiment, Invariance, Training, Trajectories};
 use crate::results::{self, Run};
 use crate::stop::Stop;
 use crate::train::{Contender, Network, Ticker, Trainer};
-use crate::units::{self, Invariance};
+use crate::units;
 use crate::{race, registry, visual};
 
 /// An experiment in its run.

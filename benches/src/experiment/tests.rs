@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn the_files_of_the_repository_are_right() {
-    let all = Experiment::read_all(&crate::experiments_dir()).unwrap();
+    let all = crate::check::read_all(&crate::experiments_dir()).unwrap();
     let names: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
     let expected = [
         "bn-sigmoid",
@@ -131,7 +131,7 @@ fn fault(name: &str, text: &str) -> Option<String> {
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("wrong.toml");
     std::fs::write(&path, text).unwrap();
-    let read = Experiment::read_all(&dir);
+    let read = crate::check::read_all(&dir);
     std::fs::remove_dir_all(&dir).unwrap();
     read.err().inspect(|error| {
         assert!(

@@ -1,6 +1,6 @@
 //! The table of `units`: method by change of units.
 
-use super::table::{Column, figure};
+use super::column::{Column, figure};
 use crate::results::{Experiment, Rescaled, Run, Verdict, by_method};
 
 /// The legend and the columns; none if no run is in other units.

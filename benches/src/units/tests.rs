@@ -13,7 +13,7 @@ fn verdicts(method: &str, tolerance: f64) -> Vec<Vec<Verdict>> {
         l2: 1e-3,
         scales: vec![1e-6, 1e3],
         tolerance,
-        set: BTreeMap::new(),
+        set: std::collections::BTreeMap::new(),
     };
     let entries = methods();
     let entry = opt_core::find_entry(&entries, method).unwrap();

@@ -16,7 +16,56 @@ pub trait Staged {
 /// Which way x moves: the gradient, or what curvature makes of it. What a direction needs of the
 /// objective is the bound on `O` of its implementation.
 ///
-/// Any [`Update`](crate::Update) moves by it, joined by [`Train`](crate::Train).
+/// Any [`Update`](crate::Update) moves by it, joined by [`Train`](crate::Train). One of one's own, the
+/// gradient over the running average of its norm:
+///
+/// ```
+/// use opt_core::{
+///     Bound, Direction, Error, FieldVisitor, Hyper, Objective, Report, Scalar, Staged, State, Tuned,
+///     Visit, norm, tune_by,
+/// };
+///
+/// #[derive(Clone, Debug)]
+/// struct Decay(f64);
+///
+/// impl Hyper for Decay {
+///     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+///         visit.real("decay", &mut self.0, Bound::Unit);
+///     }
+/// }
+///
+/// struct Normalized<F> {
+///     settings: Tuned<Decay>,
+///     average: f64,
+///     next: f64,
+///     kind: std::marker::PhantomData<F>,
+/// }
+///
+/// tune_by!(Normalized, settings);
+///
+/// impl<F: Scalar, O: Objective<F> + ?Sized> Direction<F, O> for Normalized<F> {
+///     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
+///         let report = Report::new(objective.grad(x, d)?)?;
+///         let decay = self.settings.0;
+///         self.next = decay * self.average + (1.0 - decay) * norm(d);
+///         let scale = F::of(self.next.max(f64::MIN_POSITIVE).recip());
+///         d.iter_mut().for_each(|d| *d *= scale);
+///         Ok(report)
+///     }
+/// }
+///
+/// impl<F> Staged for Normalized<F> {
+///     fn commit(&mut self) {
+///         self.average = self.next;
+///     }
+/// }
+///
+/// impl<F: Scalar> State<F> for Normalized<F> {
+///     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+///         visitor.number("average", &mut self.average);
+///     }
+/// }
+/// ```
 pub trait Direction<F: Scalar, O: ?Sized>: Staged + State<F> + Tune {
     /// Evaluates the objective at `x`, and writes over `d` the direction to move *against*: g, or
     /// what stands in its place. Statistics are staged: nothing that counts has changed until

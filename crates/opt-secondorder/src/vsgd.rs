@@ -1,10 +1,4 @@
-use opt_core::{
-    Bound, Choice, Error, FieldVisitor, FirstOrder, Hyper, ParamMap, Scalar, Train, Tuned,
-};
-
-use crate::curvature::Curvature;
-use crate::descent::Whole;
-use crate::vsgd_direction::VsgdDirection;
+use opt_core::{Bound, Choice, FieldVisitor, Hyper};
 
 /// How many learning rates there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +37,7 @@ impl Choice for Form {
 /// which a penalty is a part of each, and h its
 /// curvature: by [`Bbprop`](crate::Bbprop), where v̄ₕ is h̄² and so η = P/h̄, or by
 /// [`FiniteDifferences`](crate::FiniteDifferences).
-/// [`VsgdDirection`] is of either kind. P is the part of the gradient that is not noise. Without noise
+/// [`VsgdDirection`](crate::VsgdDirection) is of either kind. P is the part of the gradient that is not noise. Without noise
 /// a step is Newton's with the diagonal; at a minimum η falls as 1/t, as it must. With n = 1 the
 /// equations are those of the paper.
 ///
@@ -114,32 +108,3 @@ impl Hyper for Vsgd {
         visit.choice("form", &mut self.form);
     }
 }
-
-impl Vsgd {
-    /// ηg alone, for any [`Update`](opt_core::Update): `direction::<f32, Bbprop>(params)`, or with
-    /// [`FiniteDifferences`](crate::FiniteDifferences).
-    ///
-    /// # Errors
-    /// As [`Hyper::check`].
-    pub fn direction<F: Scalar, C: Curvature>(
-        &self,
-        params: &ParamMap,
-    ) -> Result<VsgdDirection<F, C>, Error> {
-        Ok(VsgdDirection::build(Tuned::new::<F>(self.clone())?, params))
-    }
-
-    /// The method for these parameters, θ ← θ − ηg.
-    ///
-    /// # Errors
-    /// As [`direction`](Self::direction).
-    pub fn method<F: Scalar, C: Curvature>(
-        &self,
-        params: &ParamMap,
-    ) -> Result<VsgdMethod<F, C>, Error> {
-        let whole = FirstOrder::new(Whole, params)?;
-        Ok(Train::along(self.direction(params)?, whole))
-    }
-}
-
-/// vSGD whole.
-pub type VsgdMethod<F, C> = Train<F, VsgdDirection<F, C>, FirstOrder<F, Whole, 0>>;

@@ -3,15 +3,46 @@ use std::mem::swap;
 use std::ops::Range;
 
 use opt_core::{
-    Change, Direction, Error as CoreError, Fallback, Field, HessianDiag, ParamMap, PerSample,
-    Report, Scalar, Staged, State, Tune, Tuned, Visit, all_finite, each_parallel, list_hyper, norm,
+    Change, Direction, Error as CoreError, Fallback, Field, FirstOrder, HessianDiag, ParamMap,
+    PerSample, Report, Scalar, Staged, State, Train, Tune, Tuned, Visit, all_finite, each_parallel,
+    list_hyper, norm,
 };
 
 use crate::averages::{Rates, sum};
 use crate::curvature::{Bbprop, Curvature, FiniteDifferences, Known};
+use crate::descent::Whole;
 use crate::error::Error;
 use crate::means::{Means, Measured};
 use crate::vsgd::{Form, Vsgd};
+
+impl Vsgd {
+    /// ηg alone, for any [`Update`](opt_core::Update): `direction::<f32, Bbprop>(params)`, or with
+    /// [`FiniteDifferences`](crate::FiniteDifferences).
+    ///
+    /// # Errors
+    /// As [`Hyper::check`](opt_core::Hyper::check).
+    pub fn direction<F: Scalar, C: Curvature>(
+        &self,
+        params: &ParamMap,
+    ) -> Result<VsgdDirection<F, C>, CoreError> {
+        Ok(VsgdDirection::build(Tuned::new::<F>(self.clone())?, params))
+    }
+
+    /// The method for these parameters, θ ← θ − ηg.
+    ///
+    /// # Errors
+    /// As [`direction`](Self::direction).
+    pub fn method<F: Scalar, C: Curvature>(
+        &self,
+        params: &ParamMap,
+    ) -> Result<VsgdMethod<F, C>, CoreError> {
+        let whole = FirstOrder::new(Whole, params)?;
+        Ok(Train::along(self.direction(params)?, whole))
+    }
+}
+
+/// vSGD whole.
+pub type VsgdMethod<F, C> = Train<F, VsgdDirection<F, C>, FirstOrder<F, Whole, 0>>;
 
 /// ηg as vSGD has it: made by [`Vsgd::direction`], with curvature by [`Bbprop`] or by [`FiniteDifferences`].
 ///

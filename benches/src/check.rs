@@ -1,13 +1,13 @@
 //! What must hold between the values of an experiment's file, each of which is in its range.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use opt_core::{Entry, Error, Scalar, find_entry};
 use opt_testkit::planes;
 
-use super::model::Hidden;
-use super::{Config, Data, Kind, Model, Training};
 use crate::conditioning::Conditioning;
+use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Training};
 use crate::setting::{Settings, named};
 use crate::train::Network;
 use crate::visual::Surface;
@@ -17,9 +17,22 @@ use crate::{registry, units};
 /// the machines that this is for: 400 MB for every buffer.
 const MOST_NUMBERS: usize = 100_000_000;
 
+/// All experiments of a folder, whose values are in their ranges and go with each other.
+///
+/// # Errors
+/// In one line, the file, the key and what it must be.
+pub(crate) fn read_all(dir: &Path) -> Result<Vec<Experiment>, String> {
+    let all = Experiment::read_all(dir)?;
+    for experiment in &all {
+        let file = dir.join(format!("{}.toml", experiment.name));
+        check(&experiment.config).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    Ok(all)
+}
+
 /// # Errors
 /// In one line, the key that does not go with the others, and what it must be.
-pub(super) fn check(config: &Config) -> Result<(), String> {
+fn check(config: &Config) -> Result<(), String> {
     match config {
         Config::Trajectories(c) => {
             let known = planes().map_err(|e| e.to_string())?;
