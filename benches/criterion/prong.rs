@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use ndarray::{Array2, s};
-use opt_core::{FirstOrder, Method, Objective};
+use opt_core::{Layered, Method, Objective, Rule};
 use opt_firstorder::Momentum;
-use opt_natural::{Preconditioned, Prong, ProngPlus};
+use opt_natural::{Prong, ProngPlus};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
 
 const BATCH: usize = 128;
@@ -62,21 +62,21 @@ fn main() {
                             lr: 1e-3,
                             ..Momentum::default()
                         };
-                        Box::new(FirstOrder::new(rule, mlp.params()).unwrap())
+                        Box::new(rule.method(mlp.params()).unwrap())
                     }),
                     Runner::new(|mlp| {
                         let rule = Prong {
                             lr: 1e-3,
                             ..Prong::default()
                         };
-                        Box::new(Preconditioned::new(rule, mlp.params()).unwrap())
+                        Box::new(rule.method(mlp.params(), mlp.places()).unwrap())
                     }),
                     Runner::new(|mlp| {
                         let rule = ProngPlus {
                             lr: 1e-3,
                             ..ProngPlus::default()
                         };
-                        Box::new(Preconditioned::new(rule, mlp.params()).unwrap())
+                        Box::new(rule.method(mlp.params(), mlp.places()).unwrap())
                     }),
                 ];
                 // The first period has its own rhythm: measure the second.

@@ -1,4 +1,4 @@
-//! The training loop of `mnist-mlp` with Adam (gathering a minibatch, dropout masks, forward,
+//! The training loop of `mnist-mlp` with Adam (a minibatch's rows, dropout masks, forward,
 //! backward, update) against its matrix products alone, both in the same run and in turns.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use ndarray::Array2;
-use opt_core::{FirstOrder, Method, Objective};
-use opt_data::{gather, gather_labels};
+use opt_core::{Objective, Rule};
 use opt_firstorder::Adam;
 use opt_nn::{Activation, Init, Mlp, Spec, Target, gemm};
 
@@ -64,8 +63,7 @@ fn main() {
     spec.layers[1].dropout = 0.5;
     let mut mlp = Mlp::<f32>::new(spec).unwrap();
     let mut x = mlp.init(Init::He, 0);
-    let mut adam = FirstOrder::new(Adam::default(), mlp.params()).unwrap();
-    let (mut inputs, mut labels) = (Array2::zeros((BATCH, WIDTHS[0])), vec![0; BATCH]);
+    let mut adam = Adam::default().method(mlp.params()).unwrap();
     let mut products = Products::new();
     let (mut ratios, mut t) = (Vec::new(), 0_usize);
     criterion.bench_function("training/mnist-mlp adam", |b| {
@@ -79,9 +77,8 @@ fn main() {
                 let rows: Vec<usize> = (first..first + BATCH).collect();
                 t += 1;
                 let begin = Instant::now();
-                gather(train.inputs.view(), &rows, inputs.view_mut()).unwrap();
-                gather_labels(&train.labels, &rows, &mut labels).unwrap();
-                mlp.load(inputs.view(), Target::Classes(&labels), t as u64)
+                let target = Target::Classes(&train.labels);
+                mlp.load_rows(train.inputs.view(), target, &rows, t as u64)
                     .unwrap();
                 adam.step(&mut mlp, &mut x).unwrap();
                 let step = begin.elapsed();

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use opt_core::{Elementwise, Objective, ParamMap};
+use opt_core::{Objective, ParamMap, Part, Update};
 use opt_firstorder::zoo;
 use rayon::prelude::*;
 
@@ -71,14 +71,14 @@ fn rules(c: &mut Criterion) {
     let params = ParamMap::flat(LARGE).unwrap();
     let mut lines = Vec::new();
     for entry in zoo::<f32, dyn Objective<f32>>() {
-        let Some(method) = entry.elementwise(&[], &params) else {
+        let Some(method) = entry.update(&[], &params) else {
             continue;
         };
         let mut method = method.unwrap();
         // Signs that change now and then, so that every branch is taken.
         let g: Vec<f32> = (0..LARGE).map(|i| (i % 17) as f32 - 8.0).collect();
         let mut x = vec![1.0_f32; LARGE];
-        let buffers = vec![vec![0.0; LARGE]; 1 + method.slots()];
+        let buffers = vec![vec![0.0; LARGE]; 1 + method.width()];
         let mut stream = Stream {
             buffers,
             g: g.clone(),
@@ -100,7 +100,7 @@ fn rules(c: &mut Criterion) {
                 total
             });
         });
-        let bytes = 4 * (4 + 2 * method.slots());
+        let bytes = 4 * (4 + 2 * method.width());
         if let (Some(ratio), Some(without)) = (median(ratios), median(without)) {
             let name = entry.name();
             lines.push(format!("{name:18} {bytes:5} {ratio:9.2} {without:14.2}"));
@@ -121,9 +121,8 @@ fn tensors(c: &mut Criterion) {
     let n = 1000;
     let entries = zoo::<f32, dyn Objective<f32>>();
     let adam = opt_core::find_entry(&entries, "adam").unwrap();
-    let build = |params: &ParamMap| -> Box<dyn Elementwise<f32>> {
-        adam.elementwise(&[], params).unwrap().unwrap()
-    };
+    let build =
+        |params: &ParamMap| -> Box<dyn Update<f32>> { adam.update(&[], params).unwrap().unwrap() };
     let shapes = (0..n).map(|i| (format!("w{i}"), vec![n]));
     let (many, one) = (
         ParamMap::new(shapes).unwrap(),
@@ -141,10 +140,11 @@ fn tensors(c: &mut Criterion) {
                 let begin = Instant::now();
                 one.apply(&mut x, &g).unwrap();
                 let whole = begin.elapsed();
-                let mut parts: Vec<&mut [f32]> = parts.iter_mut().map(Vec::as_mut_slice).collect();
-                let g: Vec<&[f32]> = g.chunks(n).collect();
+                let mut parts: Vec<Part<'_, f32>> = (parts.iter_mut().zip(g.chunks(n)))
+                    .map(|(x, g)| Part::new(x, g))
+                    .collect();
                 let begin = Instant::now();
-                many.apply_parts(&mut parts, &g).unwrap();
+                many.apply_parts(&mut parts).unwrap();
                 let step = begin.elapsed();
                 total += step;
                 ratios.push(step.as_secs_f64() / whole.as_secs_f64());

@@ -1,21 +1,25 @@
 //! The main job: all experiments, their table, `results.json` and the report.
 
-use std::collections::BTreeMap;
+mod data;
+mod keep;
+mod kinds;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use opt_core::{Entry, find_entry};
+use clap::Command;
+use opt_core::find_entry;
 
-use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Data, Experiment, Training, Trajectories};
-use crate::results::{self, Results};
-use crate::train::{Contender, Network, Split, Ticker, Trainer};
-use crate::{Failure, experiments_dir, machine, mnist_dir, race, registry, report, visual};
+use crate::experiment::{Config, Experiment, MOST_SEEDS};
+use crate::stop::Stop;
+use crate::{Failure, experiments_dir, registry, report};
+use data::Splits;
+use keep::Keep;
+use kinds::Job;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Names of experiments; all of them if none is given.
+    /// Names of experiments; all but those that run by name only if none is given.
     experiments: Vec<String>,
     /// End within two minutes: shows that all works, not which method is best.
     #[arg(long, conflicts_with = "full")]
@@ -24,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     full: bool,
     /// Runs of each method.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
     seeds: Option<u64>,
     /// Only these methods, separated by commas, of all that are registered.
     #[arg(long, value_delimiter = ',')]
@@ -32,66 +36,80 @@ pub(crate) struct Args {
     /// Where to write results.json, the plots and report.html.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where the experiments are described, one TOML file each, if not in benches/experiments.
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
+/// The experiments, for `bench --help`.
+pub(crate) fn list(command: Command) -> Command {
+    let lines = match Experiment::read_all(&experiments_dir()) {
+        Ok(all) => all.iter().map(|e| format!("  {}", e.line())).collect(),
+        Err(e) => vec![format!("  {e}")],
+    };
+    command.after_help(format!("Experiments:\n{}", lines.join("\n")))
+}
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let all = Experiment::read_all(&experiments_dir()).map_err(Failure::Other)?;
+    let files = args.files.clone().unwrap_or_else(experiments_dir);
+    let all = Experiment::read_all(&files).map_err(Failure::Usage)?;
     let chosen = choose(&all, &args.experiments)?;
-    let entries = registry::networks();
-    for name in &args.methods {
-        let variant = |experiment: &&Experiment| match &experiment.config {
-            Config::Training(training) => training.variant.contains_key(name),
-            Config::Trajectories(_) | Config::Conditioning(_) => false,
-        };
-        if !chosen.iter().any(variant) {
-            find_entry(&entries, name).map_err(|e| Failure::Usage(e.to_string()))?;
+    let mut seen = BTreeSet::new();
+    let mut methods = args.methods.clone();
+    methods.retain(|name| seen.insert(name.clone()));
+    check_methods(&methods, &chosen)?;
+    let out = args.out.clone().unwrap_or_else(default_out);
+    let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
+    let stop = Stop::catch().map_err(Failure::Other)?;
+    let ran = run_all(args, &methods, &chosen, &mut keep, &stop);
+    // Also after an error: what was finished before it is worth a report.
+    let written = keep.report();
+    ran.map_err(Failure::Other)?;
+    written.map_err(Failure::Other)?;
+    match stop.signal() {
+        Some(signal) => Err(Failure::Stopped(signal, keep.told().replace('\n', "; "))),
+        None => {
+            println!("\n{}", keep.told());
+            Ok(())
         }
     }
-    let handler = ctrlc::set_handler(|| {
-        // The second time the user means it.
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    handler.map_err(|e| Failure::Other(format!("cannot catch Ctrl-C: {e}")))?;
+}
 
-    let mut results = Results {
-        machine: machine::describe(),
-        commit: machine::commit(),
-        date: machine::date(),
-        ..Results::default()
-    };
+fn run_all(
+    args: &Args,
+    methods: &[String],
+    chosen: &[&Experiment],
+    keep: &mut Keep,
+    stop: &Stop,
+) -> Result<(), String> {
     let mut splits = Splits::default();
     for experiment in chosen {
-        if STOP.load(Ordering::Relaxed) {
+        if stop.asked() {
             break;
         }
+        if !methods.is_empty() && !methods.iter().any(|name| takes(experiment, name)) {
+            eprintln!("{}: none of the methods is for it", experiment.name);
+            continue;
+        }
         eprintln!("{}", experiment.name);
-        let done = match &experiment.config {
-            Config::Trajectories(config) => trajectories(args, experiment, config),
-            Config::Conditioning(config) => conditioning(experiment, config, &mut splits),
-            Config::Training(config) => training(args, experiment, config, &mut splits),
+        let mut job = Job {
+            args,
+            methods,
+            by_name: !args.experiments.is_empty(),
+            experiment,
+            splits: &mut splits,
+            keep,
+            stop,
         };
-        let done = done.map_err(Failure::Other)?;
+        let done = job.run()?;
+        if done.runs.is_empty() {
+            continue;
+        }
         for figure in done.figures() {
             println!("\n{}", report::print_table(&figure));
         }
-        results.experiments.push(done);
+        keep.experiment(done, true)?;
     }
-    let out = args.out.clone().unwrap_or_else(default_out);
-    write(&out, &results).map_err(|e| Failure::Other(e.to_string()))?;
-    if STOP.load(Ordering::Relaxed) {
-        return Err(Failure::Interrupted);
-    }
-    Ok(())
-}
-
-fn write(out: &Path, results: &Results) -> std::io::Result<()> {
-    let json = results.write(out)?;
-    let html = report::write(out, results, &visual::landscape)?;
-    println!("\nresults: {}\nreport:  {}", json.display(), html.display());
     Ok(())
 }
 
@@ -101,248 +119,63 @@ fn default_out() -> PathBuf {
     root.canonicalize().unwrap_or(root).join("target/bench")
 }
 
+/// Those of these names, each once; or all that do not run by name only.
 fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experiment>, Failure> {
     if names.is_empty() {
-        return Ok(all.iter().collect());
+        return Ok(all.iter().filter(|e| !e.by_name()).collect());
     }
-    let find = |name: &String| {
+    let mut chosen: Vec<&Experiment> = Vec::new();
+    for name in names {
         let found = all.iter().find(|experiment| experiment.name == *name);
-        found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
             Failure::Usage(format!(
                 "no experiment `{name}`; there are: {}",
                 known.join(", ")
             ))
-        })
-    };
-    names.iter().map(find).collect()
-}
-
-fn trajectories(
-    args: &Args,
-    experiment: &Experiment,
-    config: &Trajectories,
-) -> Result<results::Experiment, String> {
-    let entries = registry::surfaces();
-    // Of the command line, else of the experiment, else all.
-    let asked = Some(&args.methods).filter(|names| !names.is_empty());
-    let names = asked.or(config.methods.as_ref());
-    let chosen = |name: &str| names.is_none_or(|names| names.iter().any(|n| n == name));
-    let entries: Vec<_> = entries.iter().filter(|e| chosen(e.name())).collect();
-    let (runs, told) = visual::run(experiment, config, &entries)?;
-    let mut note = config.note.clone();
-    if !told.is_empty() {
-        *note.get_or_insert_default() += &told;
+        })?;
+        if !chosen.iter().any(|e| e.name == *name) {
+            chosen.push(found);
+        }
     }
-    Ok(results::Experiment {
-        name: experiment.name.clone(),
-        title: config.title.clone(),
-        data: "none".to_owned(),
-        model: config.problems.join(", "),
-        note,
-        runs,
-    })
+    Ok(chosen)
 }
 
-/// The methods and variants that are asked for on the command line, else by the experiment, else
-/// all methods.
-fn contenders<'a>(
-    entries: &'a [Entry<f32, Network>],
-    args: &Args,
-    config: &Training,
-    methods: Option<&Vec<String>>,
-) -> Result<Vec<Contender<'a>>, String> {
-    let all = || {
-        entries
-            .iter()
-            .map(|entry| entry.name().to_owned())
-            .collect()
-    };
-    let names: Vec<String> = match (args.methods.as_slice(), methods) {
-        ([], None) => all(),
-        ([], Some(names)) => names.clone(),
-        // Those of another experiment's variants are not for this one.
-        (names, _) => (names.iter())
-            .filter(|name| config.variant.contains_key(*name) || find_entry(entries, name).is_ok())
-            .cloned()
-            .collect(),
-    };
-    let contender = |name: String| {
-        let variant = config.variant.get(&name);
-        let method = variant.map_or(&name, |variant| &variant.method);
-        let own = config.set.get(method).into_iter().flatten();
-        let more = variant.into_iter().flat_map(|variant| &variant.set);
-        Ok(Contender {
-            entry: find_entry(entries, method)?,
-            set: own.chain(more).map(|(k, v)| (k.clone(), *v)).collect(),
-            variant: variant.cloned().unwrap_or_default(),
-            name,
-        })
-    };
-    let built: Result<_, opt_core::Error> = names.into_iter().map(contender).collect();
-    built.map_err(|e| e.to_string())
+/// Whether `--methods NAME` leaves something of the experiment to run.
+fn takes(experiment: &Experiment, name: &str) -> bool {
+    match &experiment.config {
+        Config::Training(c) => c.variant.contains_key(name) || is_method(name),
+        Config::Units(_) => is_method(name),
+        Config::Trajectories(_) => {
+            let entries = registry::surfaces::<f64, crate::visual::Surface>();
+            find_entry(&entries, name).is_ok()
+        }
+        // It has no methods to choose from.
+        Config::Conditioning(_) => true,
+    }
 }
 
-fn conditioning(
-    experiment: &Experiment,
-    config: &Conditioning,
-    splits: &mut Splits,
-) -> Result<results::Experiment, String> {
-    let train = &splits.get(Data::Mnist, 10_000)?.train;
-    let spec = config.spec();
-    let widths: Vec<_> = spec
-        .layers
+fn is_method(name: &str) -> bool {
+    find_entry(&registry::networks(), name).is_ok()
+}
+
+/// Every name must be of a method, or of a variant, that one of the experiments runs.
+fn check_methods(methods: &[String], chosen: &[&Experiment]) -> Result<(), Failure> {
+    let mut chooses = chosen
         .iter()
-        .map(|layer| layer.units.to_string())
-        .collect();
-    Ok(results::Experiment {
-        name: experiment.name.clone(),
-        title: config.title.clone(),
-        data: format!("mnist-train at 10x10, {} images", config.samples),
-        model: format!("100-{} tanh, softmax cross-entropy", widths.join("-")),
-        note: config.note.clone(),
-        runs: config.run(train)?,
-    })
-}
-
-fn training(
-    args: &Args,
-    experiment: &Experiment,
-    config: &Training,
-    splits: &mut Splits,
-) -> Result<results::Experiment, String> {
-    let named = config
-        .named
-        .as_ref()
-        .filter(|_| !args.experiments.is_empty());
-    let usual = config.methods.as_ref();
-    let (size, methods) = match (args.quick, args.full, named) {
-        (true, ..) => (config.quick, usual),
-        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
-        (.., Some(named)) => (named.size, Some(&named.methods)),
-        _ => (config.default, usual),
-    };
-    let entries = registry::networks();
-    let contenders = contenders(&entries, args, config, methods)?;
-    let data = splits.get(config.data, config.validation)?;
-    let bar = ProgressBar::no_length();
-    let trainer = Trainer {
-        training: config,
-        size,
-        seeds: args.seeds.unwrap_or(size.seeds),
-        data,
-        ticker: Ticker {
-            bar: &bar,
-            stop: &STOP,
-        },
-    };
-    bar.set_length(trainer.updates_per_method() * contenders.len() as u64);
-    bar.set_style(style());
-    let (mut runs, mut edges) = (Vec::new(), Vec::new());
-    for contender in &contenders {
-        bar.set_message(contender.name.clone());
-        let Some(outcome) = trainer.contend(contender)? else {
-            break;
-        };
-        for run in &outcome.runs {
-            bar.suspend(|| eprintln!("  {}", run.line()));
+        .filter(|e| !matches!(e.config, Config::Conditioning(_)));
+    for name in methods {
+        if chooses.clone().any(|experiment| takes(experiment, name)) {
+            continue;
         }
-        if outcome.at_edge {
-            edges.push(contender.name.as_str());
-        }
-        runs.extend(outcome.runs);
-    }
-    bar.finish_and_clear();
-    let (inputs, classes) = (data.train.inputs.ncols(), data.train.classes);
-    let mut done = results::Experiment {
-        name: experiment.name.clone(),
-        title: config.title.clone(),
-        data: describe(data),
-        model: config.model.describe(inputs, classes),
-        note: Some(note(&trainer, &edges)),
-        runs,
-    };
-    if let Some(note) = &mut done.note {
-        let reach = config.reach.map(|error| race::to_error(&done.runs, error));
-        let race = (config.race.as_ref()).map(|baseline| race::against(&done.runs, baseline));
-        note.extend(reach.into_iter().chain(race));
-    }
-    Ok(done)
-}
-
-/// What was run at which size, and where a grid may have been too narrow.
-fn note(trainer: &Trainer<'_>, edges: &[&str]) -> String {
-    let (training, size) = (trainer.training, trainer.size);
-    let mut note = training.note.clone().unwrap_or_default();
-    let (epochs, updates) = (size.epochs, trainer.updates());
-    note += &format!(
-        " Batch {}, {epochs} epochs ({updates} updates).",
-        training.batch
-    );
-    if training.grid.len() > 1 {
-        note += &format!(
-            " The first hyper-parameter of every method is the best of {} after {} updates, by \
-             validation loss.",
-            training.grid.len(),
-            size.search_updates,
-        );
-    }
-    if !edges.is_empty() {
-        note += &format!(" Best at the edge of its grid: {}.", edges.join(", "));
-    }
-    if STOP.load(Ordering::Relaxed) {
-        note += " Interrupted: not all methods were run.";
-    }
-    note.trim().to_owned()
-}
-
-fn describe(data: &Split) -> String {
-    let count = |d: &opt_data::Dataset| d.labels.len();
-    let (train, validation, test) = (
-        count(&data.train),
-        count(&data.validation),
-        count(&data.test),
-    );
-    format!(
-        "{}: {train} training, {validation} validation, {test} test examples",
-        data.train.name
-    )
-}
-
-fn style() -> ProgressStyle {
-    let template = "  {msg:16} [{wide_bar}] {pos}/{len} updates, {eta} left";
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// The data sets, read once.
-#[derive(Default)]
-struct Splits(BTreeMap<(Data, usize), Split>);
-
-impl Splits {
-    fn get(&mut self, data: Data, validation: usize) -> Result<&Split, String> {
-        use std::collections::btree_map::Entry as Place;
-        let text = |e: opt_data::Error| e.to_string();
-        match self.0.entry((data, validation)) {
-            Place::Occupied(place) => Ok(place.into_mut()),
-            Place::Vacant(place) => {
-                let (rest, test) = match data {
-                    Data::Mnist => {
-                        let mnist = opt_data::mnist(mnist_dir()).map_err(text)?;
-                        (mnist.train, mnist.test)
-                    }
-                    Data::Digits => opt_data::digits()
-                        .and_then(|d| d.split(360, 0))
-                        .map_err(text)?,
-                };
-                let (train, validation) = rest.split(validation, 0).map_err(text)?;
-                let shared = train.inputs.to_shared();
-                Ok(place.insert(Split {
-                    train,
-                    validation,
-                    test,
-                    shared,
-                }))
-            }
+        find_entry(&registry::networks(), name).map_err(|e| Failure::Usage(e.to_string()))?;
+        // A method, but not for what was asked for.
+        if let Some(experiment) = chooses.next() {
+            return Err(Failure::Usage(format!(
+                "--methods {name}: {} is on functions without layers, which it needs",
+                experiment.name
+            )));
         }
     }
+    Ok(())
 }

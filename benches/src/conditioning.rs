@@ -1,7 +1,7 @@
 //! How well conditioned the blocks of the Fisher matrix are, before and after whitening.
 
 use ndarray::{Array2, s};
-use opt_core::{FirstOrder, Layered, Method, Objective};
+use opt_core::{FirstOrder, Layered, Method, Objective, Rule};
 use opt_data::{Batches, Dataset};
 use opt_firstorder::Sgd;
 use opt_natural::{Eigh, ProngCoordinates, Whiten, fisher};
@@ -9,12 +9,16 @@ use opt_nn::{Activation, Init, Mlp, Spec, Target};
 use serde::Deserialize;
 
 use crate::results::{Point, Run};
+use crate::stop::Stop;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Conditioning {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     /// Widths of the hidden layers, of tanh units.
     pub(crate) hidden: Vec<usize>,
     /// ε of the whitening.
@@ -34,8 +38,8 @@ impl Conditioning {
         Spec::classifier(&widths, Activation::Tanh)
     }
 
-    /// Two runs for each layer, plain and whitened.
-    pub(crate) fn run(&self, train: &Dataset) -> Result<Vec<Run>, String> {
+    /// Two runs for each layer, plain and whitened, as far as nobody stops them.
+    pub(crate) fn run(&self, train: &Dataset, stop: &Stop) -> Result<Vec<Run>, String> {
         let images = shrink(train);
         let mut mlp = Mlp::new(self.spec()).map_err(text)?;
         let sample = images.slice(s![..self.samples.min(images.nrows()), ..]);
@@ -45,8 +49,8 @@ impl Conditioning {
             lr: self.lr,
             ..Sgd::default()
         };
-        let mut sgd = FirstOrder::new(rule, mlp.params()).map_err(text)?;
-        let layers = mlp.layers();
+        let mut sgd = rule.method(mlp.params()).map_err(text)?;
+        let layers = mlp.places().len();
         let mut runs: Vec<Run> = (0..2 * layers)
             .map(|i| Run {
                 method: format!("layer {} {}", i / 2, ["plain", "whitened"][i % 2]),
@@ -57,10 +61,12 @@ impl Conditioning {
         let (mut done, mut epoch) = (0, 0);
         for &update in &self.updates {
             while done < update {
+                if stop.asked() {
+                    return Ok(runs);
+                }
                 for rows in batches.epoch(epoch).take((update - done) as usize) {
-                    let inputs = images.select(ndarray::Axis(0), rows);
-                    let labels: Vec<u8> = rows.iter().map(|&row| train.labels[row]).collect();
-                    mlp.load(inputs.view(), Target::Classes(&labels), done)
+                    let target = Target::Classes(&train.labels);
+                    mlp.load_rows(images.view(), target, rows, done)
                         .map_err(text)?;
                     sgd.step(&mut mlp, &mut x).map_err(text)?;
                     done += 1;
@@ -87,20 +93,20 @@ impl Conditioning {
         let (mut plain, mut white) = (mlp.clone(), mlp.clone());
         let whiten = Whiten {
             eps: self.eps,
-            period: 1.0,
-            samples: self.samples as f64,
+            period: 1,
+            samples: self.samples as u64,
             floor: 0.0,
         };
-        // A step that is too short to change anything but the coordinates.
+        // A step that changes nothing but the coordinates.
         let still = Sgd {
-            lr: f64::MIN_POSITIVE,
+            lr: 0.0,
             ..Sgd::default()
         };
         let inner = FirstOrder::new(still, white.params()).map_err(text)?;
         let mut prong = ProngCoordinates::new(whiten, inner, &white).map_err(text)?;
         prong.step(&mut white, &mut x.to_vec()).map_err(text)?;
         let mut all = Vec::new();
-        for layer in 0..mlp.layers() {
+        for layer in 0..mlp.places().len() {
             let block = fisher(&mut plain, x, Some(layer)).map_err(text)?;
             all.push(condition(&block)?);
             // In whitened coordinates the network is the same, and so are its deltas.

@@ -1,11 +1,21 @@
 //! What an experiment is: one TOML file in `benches/experiments`.
 
+mod check;
+mod keys;
+mod model;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use opt_core::{Entry, Scalar};
-use opt_nn::{Activation, BatchNorm, Init, Spec};
 use serde::Deserialize;
+
+pub(crate) use model::{Kind, Model};
+
+use crate::setting::Settings;
+
+/// Runs of one method, in a file or on the command line.
+pub(crate) const MOST_SEEDS: u64 = 1_000;
 
 /// A file that has been read.
 #[derive(Debug)]
@@ -24,6 +34,8 @@ pub(crate) enum Config {
     Conditioning(crate::conditioning::Conditioning),
     /// Curves of networks in training.
     Training(Box<Training>),
+    /// Which method is invariant to which units.
+    Units(crate::units::Invariance),
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +43,9 @@ pub(crate) enum Config {
 pub(crate) struct Trajectories {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     pub(crate) problems: Vec<String>,
     /// All that need no layers if absent.
     pub(crate) methods: Option<Vec<String>>,
@@ -39,7 +54,7 @@ pub(crate) struct Trajectories {
     pub(crate) tolerance: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) set: BTreeMap<String, Settings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +62,9 @@ pub(crate) struct Trajectories {
 pub(crate) struct Training {
     pub(crate) title: String,
     pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     pub(crate) data: Data,
     /// Examples split off the training set, on which learning rates are chosen.
     pub(crate) validation: usize,
@@ -72,7 +90,7 @@ pub(crate) struct Training {
     pub(crate) reach: Option<f64>,
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) set: BTreeMap<String, Settings>,
     pub(crate) grid: Grid,
     pub(crate) quick: Size,
     pub(crate) default: Size,
@@ -113,7 +131,7 @@ pub(crate) struct Variant {
     /// Samples that curvature is taken on, the first of the minibatch; all of them if absent.
     pub(crate) curvature: Option<usize>,
     #[serde(default)]
-    pub(crate) set: BTreeMap<String, f64>,
+    pub(crate) set: Settings,
 }
 
 /// What all methods get the same amount of: as much as an update of SGD takes, times the updates
@@ -125,57 +143,6 @@ pub(crate) enum Budget {
     Updates,
     /// Evaluations, by what they cost in gradients of the experiment's minibatch.
     Gradients,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Model {
-    #[serde(default)]
-    pub(crate) kind: Kind,
-    /// Widths of the hidden layers; of an auto-encoder those of the encoder, the last of which is
-    /// the linear code. The decoder mirrors them.
-    pub(crate) hidden: Vec<usize>,
-    #[serde(default)]
-    pub(crate) activation: Hidden,
-    #[serde(default)]
-    pub(crate) init: Start,
-    #[serde(default)]
-    pub(crate) input_dropout: f64,
-    #[serde(default)]
-    pub(crate) dropout: f64,
-    #[serde(default)]
-    pub(crate) l2: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// Softmax cross-entropy of the classes.
-    #[default]
-    Classifier,
-    /// Sigmoid cross-entropy of the inputs.
-    Autoencoder,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Hidden {
-    #[default]
-    Relu,
-    Tanh,
-    Sigmoid,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Start {
-    #[default]
-    He,
-    Lecun,
-    /// A single layer has no symmetry to break.
-    Zeros,
-    /// Normal with this standard deviation.
-    Gaussian(f64),
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -226,30 +193,45 @@ impl Experiment {
         Ok(all)
     }
 
+    /// One file, all of whose values are in their ranges and go with each other.
     fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let config: Config =
-            toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-        if let Config::Training(training) = &config {
-            let (grid, n) = (&training.grid, training.grid.multiples.len());
-            let fits = |list: &[f64]| list.is_empty() || list.len() == n;
-            let uneven = grid.by_method.iter().find(|(_, list)| !fits(list));
-            if let Some((method, list)) = uneven {
-                return Err(format!(
-                    "{}: grid of {method} has {} values, must have {n}, as all have the same budget",
-                    path.display(),
-                    list.len()
-                ));
-            }
-            if n == 0 {
-                return Err(format!("{}: grid is empty", path.display()));
-            }
-        }
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: {e}"))?;
+        keys::check(&text).map_err(|e| format!("{shown}: {e}"))?;
+        // What is missing.
+        let config: Config = toml::from_str(&text)
+            .map_err(|e| format!("{shown}: {}", keys::one_line(e.message())))?;
+        check::check(&config).map_err(|e| format!("{shown}: {e}"))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Ok(Self {
             name: name.into_owned(),
             config,
         })
+    }
+
+    /// For the list of `--help`: its name, what it shows, and how it is asked for.
+    pub(crate) fn line(&self) -> String {
+        let (title, by_name, longer) = match &self.config {
+            Config::Trajectories(c) => (&c.title, c.by_name, false),
+            Config::Conditioning(c) => (&c.title, c.by_name, false),
+            Config::Units(c) => (&c.title, c.by_name, false),
+            Config::Training(c) => (&c.title, c.by_name, c.named.is_some()),
+        };
+        let asked = match (by_name, longer) {
+            (true, _) => " (by name only)",
+            (false, true) => " (by name: longer, with more methods)",
+            (false, false) => "",
+        };
+        format!("{:24} {title}{asked}", self.name)
+    }
+
+    pub(crate) fn by_name(&self) -> bool {
+        match &self.config {
+            Config::Trajectories(c) => c.by_name,
+            Config::Conditioning(c) => c.by_name,
+            Config::Units(c) => c.by_name,
+            Config::Training(c) => c.by_name,
+        }
     }
 }
 
@@ -257,7 +239,8 @@ impl Grid {
     /// The values for the first hyper-parameter, ascending: of a variant's own list, else of its
     /// method's.
     pub(crate) fn values<F: Scalar, O: ?Sized>(&self, name: &str, entry: &Entry<F, O>) -> Vec<f64> {
-        let default = entry.fields().first().map_or(1.0, |field| field.value);
+        let default = entry.fields().first().and_then(|field| field.value.real());
+        let default = default.unwrap_or(1.0);
         let own = self.by_method.get(name);
         let mut values = match own.or_else(|| self.by_method.get(entry.name())) {
             // An empty list: the method is not tuned.
@@ -271,85 +254,6 @@ impl Grid {
 
     pub(crate) fn len(&self) -> usize {
         self.multiples.len()
-    }
-}
-
-impl Model {
-    /// The network; `norm` adds batch normalization before every hidden non-linearity.
-    pub(crate) fn spec(&self, inputs: usize, classes: usize, norm: bool) -> Spec {
-        let activation = match self.activation {
-            Hidden::Relu => Activation::Relu,
-            Hidden::Tanh => Activation::Tanh,
-            Hidden::Sigmoid => Activation::Sigmoid,
-        };
-        let hidden = self.hidden.iter().copied();
-        let mut spec = match self.kind {
-            Kind::Classifier => {
-                let widths: Vec<_> = [inputs]
-                    .into_iter()
-                    .chain(hidden)
-                    .chain([classes])
-                    .collect();
-                Spec::classifier(&widths, activation)
-            }
-            Kind::Autoencoder => {
-                let widths: Vec<_> = [inputs].into_iter().chain(hidden).collect();
-                Spec::autoencoder(&widths, activation)
-            }
-        };
-        (spec.input_dropout, spec.l2) = (self.input_dropout, self.l2);
-        if let Some((_, hidden)) = spec.layers.split_last_mut() {
-            for layer in hidden {
-                layer.dropout = self.dropout;
-                if norm && layer.activation != Activation::Identity {
-                    layer.norm = Some(BatchNorm::default());
-                }
-            }
-        }
-        spec
-    }
-
-    /// `None` for zeros.
-    pub(crate) fn init(&self) -> Option<Init> {
-        match self.init {
-            Start::Zeros => None,
-            Start::He => Some(Init::He),
-            Start::Lecun => Some(Init::LeCun),
-            Start::Gaussian(std) => Some(Init::Gaussian { std }),
-        }
-    }
-
-    /// For the report: `784-1000-1000-10 ReLU, softmax cross-entropy, dropout 0.5`.
-    pub(crate) fn describe(&self, inputs: usize, classes: usize) -> String {
-        let spec = self.spec(inputs, classes, false);
-        let widths = spec.layers.iter().map(|layer| layer.units);
-        let widths: Vec<_> = [inputs]
-            .into_iter()
-            .chain(widths)
-            .map(|n| n.to_string())
-            .collect();
-        let mut text = widths.join("-");
-        if !self.hidden.is_empty() {
-            text += match self.activation {
-                Hidden::Relu => " ReLU",
-                Hidden::Tanh => " tanh",
-                Hidden::Sigmoid => " sigmoid",
-            };
-        }
-        text += match self.kind {
-            Kind::Classifier => ", softmax cross-entropy",
-            Kind::Autoencoder => ", linear code, sigmoid cross-entropy",
-        };
-        for (name, value) in [
-            ("input dropout", self.input_dropout),
-            ("dropout", self.dropout),
-            ("L2", self.l2),
-        ] {
-            if value > 0.0 {
-                text += &format!(", {name} {value}");
-            }
-        }
-        text
     }
 }
 

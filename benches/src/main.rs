@@ -13,14 +13,18 @@ mod race;
 mod registry;
 mod report;
 mod results;
+mod scaled;
+mod setting;
+mod stop;
 mod trace;
 mod train;
+mod units;
 mod visual;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -47,12 +51,17 @@ enum Failure {
     Usage(String),
     /// Exit code 1.
     Other(String),
-    /// Ctrl-C, after what is finished has been written: exit code 130.
-    Interrupted,
+    /// This signal, after what is finished has been written, and where: exit code 128 more.
+    Stopped(u8, String),
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let mut command = Args::command();
+    if std::env::args_os().any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
+        command = command.mut_subcommand("bench", bench::list);
+    }
+    let parsed = command.try_get_matches();
+    let args = match parsed.and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => {
             // --help
@@ -75,7 +84,7 @@ fn fail(failure: Failure) -> ExitCode {
     let (code, message) = match failure {
         Failure::Usage(message) => (2, message),
         Failure::Other(message) => (1, message),
-        Failure::Interrupted => (130, "interrupted; what was finished is written".to_owned()),
+        Failure::Stopped(signal, kept) => (128 + signal, format!("stopped by {signal}; {kept}")),
     };
     eprintln!("error: {message}");
     ExitCode::from(code)

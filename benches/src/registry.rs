@@ -1,21 +1,31 @@
 //! The methods of all crates, by what they step.
 
-use opt_core::{Entry, GaussNewton, HessianDiag, HessianProduct, PerSample};
+use opt_core::{Entry, Fisher, GaussNewton, HessianDiag, HessianProduct, PerSample, Scalar};
+use opt_natural::Decompose;
 
 use crate::train::Network;
 
-/// Those that train a network: all.
+/// Those that train the networks of the experiments.
 pub(crate) fn networks() -> Vec<Entry<f32, Network>> {
-    let mut all = opt_firstorder::zoo();
-    all.extend(opt_secondorder::zoo());
+    layered()
+}
+
+/// All: those that need no layers, and those that do.
+pub(crate) fn layered<F, O>() -> Vec<Entry<F, O>>
+where
+    F: Decompose,
+    O: HessianDiag<F> + HessianProduct<F> + GaussNewton<F> + PerSample<F> + Fisher<F> + 'static,
+{
+    let mut all = surfaces();
     all.extend(opt_natural::zoo());
     all
 }
 
 /// Those that need no layers.
-pub(crate) fn surfaces<O>() -> Vec<Entry<f64, O>>
+pub(crate) fn surfaces<F, O>() -> Vec<Entry<F, O>>
 where
-    O: HessianDiag<f64> + HessianProduct<f64> + GaussNewton<f64> + PerSample<f64> + 'static,
+    F: Scalar,
+    O: HessianDiag<F> + HessianProduct<F> + GaussNewton<F> + PerSample<F> + 'static,
 {
     let mut all = opt_firstorder::zoo();
     all.extend(opt_secondorder::zoo());

@@ -2,6 +2,7 @@
 
 mod figures;
 mod table;
+mod units;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::setting::{Setting, Settings};
 
 /// The whole of `results.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,18 +50,66 @@ pub(crate) struct Run {
     pub(crate) method: String,
     /// The hyper-parameters in use, those from the learning-rate search included.
     #[serde(serialize_with = "finite_entries")]
-    pub(crate) hyper: BTreeMap<String, f64>,
+    pub(crate) hyper: Settings,
     /// Seed of the initial weights, the order of the examples and the dropout masks.
     pub(crate) seed: u64,
     /// Trajectories only: the test function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
+    /// How often a step was not the method's usual one, by what it fell back to; absent if none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) fallbacks: BTreeMap<String, u64>,
+    /// The problem was in other units: which, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) units: Option<Rescaled>,
     /// Why the run ended before its time ("diverged", "stopped"); absent for a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
+}
+
+/// A run of a problem in other units, beside the one in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rescaled {
+    /// What the loss was multiplied by.
+    pub(crate) loss: f64,
+    /// What the parameters were multiplied by.
+    pub(crate) parameter: f64,
+    /// The greatest distance of the two paths at any step, as a part of the way that the other one
+    /// made; in the problem's own units, as is the next.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) apart: Option<f64>,
+    /// The final loss over that of the other.
+    #[serde(skip_serializing_if = "not_finite")]
+    pub(crate) ratio: Option<f64>,
+    pub(crate) verdict: Verdict,
+}
+
+/// What other units do to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// It is the same.
+    Invariant,
+    /// It ends no lower.
+    Slower,
+    /// It ends lower.
+    Faster,
+    /// It ends above its start.
+    Diverges,
+    /// A step, or a hyper-parameter, was refused.
+    Refused,
+}
+
+impl Run {
+    /// Counts what a step fell back to.
+    pub(crate) fn note(&mut self, fallback: Option<Fallback>) {
+        if let Some(fallback) = fallback {
+            *self.fallbacks.entry(fallback.to_string()).or_default() += 1;
+        }
+    }
 }
 
 /// The state of a run after `update` updates.
@@ -117,8 +168,9 @@ fn not_finite_triple(triple: &Option<[f64; 3]>) -> bool {
     !triple.is_some_and(|p| p.iter().all(|v| v.is_finite()))
 }
 
-fn finite_entries<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_map(map.iter().filter(|(_, v)| v.is_finite()))
+fn finite_entries<S: Serializer>(map: &Settings, s: S) -> Result<S::Ok, S::Error> {
+    let finite = |v: &Setting| v.real().is_none_or(f64::is_finite);
+    s.collect_map(map.iter().filter(|(_, v)| finite(v)))
 }
 
 impl Experiment {
@@ -160,9 +212,10 @@ impl Results {
 }
 
 /// Writes a file so that a reader, or a crash, sees the old content or the new and never a part:
-/// a temporary file in the same folder, synced and renamed.
+/// a temporary file in the same folder, synced and renamed. A link is followed, not replaced.
 pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut temporary = real.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let write = || -> io::Result<()> {
@@ -172,7 +225,7 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, &real)
     };
     write().map_err(|e| {
         // The first error is the one to report; there may be no temporary file at all.
@@ -212,7 +265,7 @@ impl Stat {
 pub(crate) struct Row {
     pub(crate) method: String,
     /// Of the method's first run: the choice is made once for all seeds.
-    pub(crate) hyper: BTreeMap<String, f64>,
+    pub(crate) hyper: Settings,
     pub(crate) train_loss: Option<Stat>,
     pub(crate) test_loss: Option<Stat>,
     pub(crate) test_error: Option<Stat>,
@@ -220,6 +273,8 @@ pub(crate) struct Row {
     pub(crate) condition: Option<Stat>,
     pub(crate) value: Option<Stat>,
     pub(crate) seconds_per_update: Option<f64>,
+    /// Over all seeds, as in [`Run::fallbacks`].
+    pub(crate) fallbacks: BTreeMap<String, u64>,
     /// Why runs failed, and how many if not all did.
     pub(crate) failed: Option<String>,
 }
@@ -265,9 +320,14 @@ fn row(runs: &[&Run], failed: &[&str]) -> Row {
             true => (*first).to_owned(),
             false => format!("{} of {} seeds: {first}", failed.len(), runs.len()),
         });
+    let mut fallbacks = BTreeMap::new();
+    for (what, n) in runs.iter().flat_map(|run| &run.fallbacks) {
+        *fallbacks.entry(what.clone()).or_default() += n;
+    }
     Row {
+        fallbacks,
         method: runs.first().map_or_else(String::new, |r| r.method.clone()),
-        hyper: runs.first().map_or_else(BTreeMap::new, |r| r.hyper.clone()),
+        hyper: runs.first().map_or_else(Settings::new, |r| r.hyper.clone()),
         train_loss: last(|p| p.train_loss),
         test_loss: last(|p| p.test_loss),
         test_error: last(|p| p.test_error),

@@ -1,7 +1,5 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use ndarray::ArcArray2;
 use opt_core::{Counted, Entry};
 use opt_data::Dataset;
@@ -9,6 +7,8 @@ use opt_nn::Mlp;
 
 use crate::experiment::{Budget, Size, Training, Variant};
 use crate::results::{Point, Run};
+use crate::setting::{Settings, hyper};
+use crate::stop::Stop;
 use crate::train::session::Session;
 
 mod session;
@@ -29,12 +29,12 @@ pub(crate) struct Split {
 /// Where a run reports that it goes on, and learns that it must not.
 pub(crate) struct Ticker<'a> {
     pub(crate) bar: &'a indicatif::ProgressBar,
-    pub(crate) stop: &'a AtomicBool,
+    pub(crate) stop: &'a Stop,
 }
 
 impl Ticker<'_> {
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.asked()
     }
 }
 
@@ -46,17 +46,17 @@ pub(crate) struct Contender<'a> {
     /// Its network, and its minibatches.
     pub(crate) variant: Variant,
     /// Hyper-parameters that are not the default.
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Settings,
 }
 
 impl Contender<'_> {
     /// With this value of the first hyper-parameter, unless it is set already.
-    fn set(&self, value: f64) -> Vec<(String, f64)> {
+    fn set(&self, value: f64) -> Settings {
         let mut set = self.set.clone();
-        let tuned = self.entry.fields().first().map(|field| field.name);
         // What the experiment has set is not for the grid to choose.
-        let free = tuned.filter(|name| set.iter().all(|(set, _)| set != name));
-        set.extend(free.map(|name| (name.to_owned(), value)));
+        if let Some(tuned) = self.entry.fields().first() {
+            set.entry(tuned.name.clone()).or_insert(value.into());
+        }
         set
     }
 }
@@ -70,11 +70,12 @@ pub(crate) struct Trainer<'a> {
     pub(crate) ticker: Ticker<'a>,
 }
 
-/// What a method came to.
+/// What a method runs with.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) runs: Vec<Run>,
-    /// Whether the chosen value is the least or greatest of its grid.
+pub(crate) struct Choice {
+    /// Of the first hyper-parameter.
+    pub(crate) value: f64,
+    /// Whether it is the least or greatest of its grid.
     pub(crate) at_edge: bool,
 }
 
@@ -91,8 +92,8 @@ impl Trainer<'_> {
         search + self.seeds * self.updates()
     }
 
-    /// Chooses the learning rate and runs all seeds. `None` if interrupted.
-    pub(crate) fn contend(&self, contender: &Contender<'_>) -> Result<Option<Outcome>, String> {
+    /// Chooses the learning rate by short runs. `None` if interrupted.
+    pub(crate) fn choose(&self, contender: &Contender<'_>) -> Result<Option<Choice>, String> {
         let grid = (self.training.grid).values(&contender.name, contender.entry);
         let (mut chosen, mut least) = (0, None);
         for (i, &value) in grid.iter().enumerate().filter(|_| grid.len() > 1) {
@@ -104,15 +105,8 @@ impl Trainer<'_> {
             }
         }
         let value = *grid.get(chosen).ok_or("the grid is empty")?;
-        let mut runs = Vec::new();
-        for seed in 0..self.seeds {
-            match self.run(contender, value, seed)? {
-                Some(run) => runs.push(run),
-                None => return Ok(None),
-            }
-        }
         let at_edge = grid.len() > 1 && (chosen == 0 || chosen + 1 == grid.len());
-        Ok(Some(Outcome { runs, at_edge }))
+        Ok(Some(Choice { value, at_edge }))
     }
 
     /// The validation loss after the search's updates; infinite if it diverged.
@@ -137,7 +131,13 @@ impl Trainer<'_> {
         }))
     }
 
-    fn run(&self, contender: &Contender<'_>, value: f64, seed: u64) -> Result<Option<Run>, String> {
+    /// One seed, with this value of the first hyper-parameter. `None` if interrupted.
+    pub(crate) fn run(
+        &self,
+        contender: &Contender<'_>,
+        value: f64,
+        seed: u64,
+    ) -> Result<Option<Run>, String> {
         let mut session = self.session(contender, value, seed)?;
         let mut run = Run {
             method: contender.name.clone(),
@@ -152,11 +152,14 @@ impl Trainer<'_> {
             if self.ticker.stopped() {
                 return Ok(None);
             }
-            let (before, failed) = (spent, session.update().err());
-            self.advance(&session, &mut spent, budget, failed.is_some());
-            if let Some(why) = failed {
-                run.failed = Some(format!("update {}: {why}", session.done + 1));
-                break;
+            let (before, step) = (spent, session.update());
+            self.advance(&session, &mut spent, budget, step.is_err());
+            match step {
+                Ok(fallback) => run.note(fallback),
+                Err(why) => {
+                    run.failed = Some(format!("update {}: {why}", session.done + 1));
+                    break;
+                }
             }
             let passed = |&&at: &&u64| at > before && at <= spent;
             let passed = checkpoints.iter().filter(passed).count();
@@ -217,17 +220,6 @@ fn checkpoints(updates: u64, points: u64) -> Vec<u64> {
     };
     let mut all: Vec<u64> = (1..=points).map(at).collect();
     all.dedup();
-    all
-}
-
-/// All hyper-parameters: the defaults, but for those that are set.
-pub(crate) fn hyper<F: opt_core::Scalar, O: ?Sized>(
-    entry: &Entry<F, O>,
-    set: &[(String, f64)],
-) -> std::collections::BTreeMap<String, f64> {
-    let defaults = entry.fields().iter().map(|f| (f.name.to_owned(), f.value));
-    let mut all: std::collections::BTreeMap<_, _> = defaults.collect();
-    all.extend(set.iter().cloned());
     all
 }
 

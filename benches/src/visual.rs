@@ -1,12 +1,12 @@
 //! Trajectories on functions of two variables.
 
-use opt_core::{Counted, Entry, Objective};
+use opt_core::{Counted, Entry};
 use opt_testkit::{Plane, plane, planes};
 
 use crate::experiment::{Experiment, Trajectories};
 use crate::plot::Landscape;
 use crate::results::{Point, Run};
-use crate::train::hyper;
+use crate::setting::{hyper, named};
 
 /// What the methods step here.
 pub(crate) type Surface = Counted<Plane>;
@@ -44,8 +44,7 @@ fn path(
     entry: &Entry<f64, Surface>,
     plane: &Plane,
 ) -> Result<(Run, Option<String>), String> {
-    let set = config.set.get(entry.name()).into_iter().flatten();
-    let set: Vec<_> = set.map(|(name, value)| (name.clone(), *value)).collect();
+    let set = config.set.get(entry.name()).cloned().unwrap_or_default();
     let mut surface = Counted::new(plane.clone());
     let mut x = plane.start;
     let point = |update: u64, x: [f64; 2], gradients: u64| Point {
@@ -62,14 +61,15 @@ fn path(
         points: vec![point(0, x, 0)],
         ..Run::default()
     };
-    let named: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-    let params = <Plane as Objective<f64>>::params(plane);
-    let built = entry.build(&named, params);
+    let built = entry.build(&named(&set), &surface);
     let mut method = built.map_err(|e| format!("{}: {e}", entry.name()))?;
     for update in 1..=config.steps {
-        if let Err(why) = method.step(&mut surface, &mut x) {
-            run.failed = Some(format!("step {update}: {why}"));
-            break;
+        match method.step(&mut surface, &mut x) {
+            Ok(report) => run.note(report.fallback),
+            Err(why) => {
+                run.failed = Some(format!("step {update}: {why}"));
+                break;
+            }
         }
         run.points.push(point(update, x, surface.gradients));
         let [a, b] = (plane.gradient)(x);
@@ -116,6 +116,7 @@ mod tests {
         let config = Trajectories {
             title: String::new(),
             note: None,
+            by_name: false,
             problems: vec!["valley".into(), "saddle".into()],
             methods: None,
             steps: 5,

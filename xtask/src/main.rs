@@ -22,6 +22,7 @@ Usage: cargo xtask COMMAND [ARGS…]
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--out DIR]
   trace ARGS…    one trajectory on a test function, as CSV on standard output
                    --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
+                   [--loss-scale C] [--unit U]
   test           formatting, lints, tests, docs, and each library crate alone
 
 `bench`, `trace` and `test` call `setup` first, and without an OpenBLAS go on in pure Rust.

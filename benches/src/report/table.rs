@@ -1,21 +1,22 @@
 //! The summary of an experiment as a table, for the terminal and for the page.
 
-use super::escape;
+use super::{escape, units};
 use crate::plot::number;
 use crate::results::{Experiment, Row, Stat, summary};
+use crate::setting::Setting;
 
 /// A column of the summary table. `best` marks the cells with the lowest value.
-struct Column {
-    head: &'static str,
+pub(super) struct Column {
+    head: String,
     cells: Vec<String>,
     best: Vec<bool>,
     numeric: bool,
 }
 
 impl Column {
-    fn text(head: &'static str, cells: Vec<String>) -> Self {
+    pub(super) fn text(head: impl Into<String>, cells: Vec<String>) -> Self {
         Column {
-            head,
+            head: head.into(),
             best: vec![false; cells.len()],
             cells,
             numeric: false,
@@ -39,12 +40,21 @@ impl Column {
         let best = sound.iter().map(|v| v.is_some() && *v == best).collect();
         let some = rows.iter().any(|r| value(r).is_some());
         some.then_some(Column {
-            head,
+            head: head.to_owned(),
             cells,
             best,
             numeric: true,
         })
     }
+}
+
+/// What the table's cells are, and the table.
+fn table(experiment: &Experiment) -> (String, Vec<Column>) {
+    if let Some(table) = units::table(experiment) {
+        return table;
+    }
+    let columns = columns(&summary(experiment));
+    (LEGEND.to_owned(), columns)
 }
 
 const LEGEND: &str = "median [lowest, highest] over the seeds that did not fail";
@@ -80,10 +90,20 @@ fn columns(rows: &[Row]) -> Vec<Column> {
         pace(r).map(duration)
     }));
     let hyper = |r: &Row| {
-        let pairs = r.hyper.iter().map(|(k, v)| format!("{k}={}", number(*v)));
+        let pairs = r.hyper.iter().map(|(k, v)| match v {
+            Setting::Real(v) => format!("{k}={}", number(*v)),
+            other => format!("{k}={other}"),
+        });
         pairs.collect::<Vec<_>>().join(" ")
     };
     columns.push(Column::text("settings", text(hyper)));
+    if rows.iter().any(|r| !r.fallbacks.is_empty()) {
+        let told = |r: &Row| {
+            let all = r.fallbacks.iter().map(|(what, n)| format!("{n}× {what}"));
+            all.collect::<Vec<_>>().join("; ")
+        };
+        columns.push(Column::text("fell back", text(told)));
+    }
     if rows.iter().any(|r| r.failed.is_some()) {
         columns.push(Column::text(
             "failed",
@@ -102,7 +122,7 @@ fn spread(s: Stat, show: fn(f64) -> String) -> String {
 }
 
 /// A number in four digits.
-fn figure(v: f64) -> String {
+pub(super) fn figure(v: f64) -> String {
     match v.abs() {
         0.0 => "0".to_owned(),
         size if (1e-3..1e5).contains(&size) => {
@@ -135,20 +155,17 @@ fn figure3(v: f64) -> String {
 
 /// The summary of an experiment as aligned text, the best method first.
 pub(crate) fn print_table(experiment: &Experiment) -> String {
-    let rows = summary(experiment);
-    let columns = columns(&rows);
+    let (legend, columns) = table(experiment);
     let widths: Vec<usize> = columns
         .iter()
         .map(|c| c.cells.iter().map(|t| t.chars().count()).max().unwrap_or(0))
         .zip(&columns)
-        .map(|(width, c)| width.max(c.head.len()))
+        .map(|(width, c)| width.max(c.head.chars().count()))
         .collect();
     let mut lines = vec![format!("{}: {}", experiment.name, experiment.title)];
-    let heads = columns
-        .iter()
-        .map(|c| c.head.to_owned())
-        .collect::<Vec<_>>();
-    let cells = (0..rows.len()).map(|i| columns.iter().map(|c| c.cells[i].clone()).collect());
+    let heads = columns.iter().map(|c| c.head.clone()).collect::<Vec<_>>();
+    let rows = columns.first().map_or(0, |c| c.cells.len());
+    let cells = (0..rows).map(|i| columns.iter().map(|c| c.cells[i].clone()).collect());
     for (i, cells) in std::iter::once(heads).chain(cells).enumerate() {
         let mut line = String::new();
         for ((cell, column), width) in cells.iter().zip(&columns).zip(&widths) {
@@ -162,26 +179,28 @@ pub(crate) fn print_table(experiment: &Experiment) -> String {
             lines.push("─".repeat(widths.iter().map(|w| w + 2).sum::<usize>() - 2));
         }
     }
-    if columns
-        .iter()
-        .any(|c| c.numeric && c.cells.iter().any(|t| t.contains('[')))
-    {
-        lines.push(LEGEND.to_owned());
+    let ranges = |c: &Column| c.numeric && c.cells.iter().any(|t| t.contains('['));
+    if legend != LEGEND || columns.iter().any(ranges) {
+        lines.push(legend);
     }
     lines.join("\n") + "\n"
 }
 
 /// The summary of an experiment as an HTML table, the best values in bold.
 pub(super) fn html(experiment: &Experiment) -> String {
-    let rows = summary(experiment);
-    let columns = columns(&rows);
+    let (legend, columns) = table(experiment);
+    let rows = columns.first().map_or(0, |c| c.cells.len());
     let class = |c: &Column| if c.numeric { " class=\"number\"" } else { "" };
-    let head = |c: &Column| format!("<th{}>{}</th>", class(c), escape(c.head));
+    let head = |c: &Column| format!("<th{}>{}</th>", class(c), escape(&c.head));
     let mut html = String::from("<div class=\"table\"><table>\n");
-    html += &format!("<caption>{LEGEND}; best in bold</caption>\n<thead><tr>");
+    let bold = match columns.iter().any(|c| c.best.contains(&true)) {
+        true => "; best in bold",
+        false => "",
+    };
+    html += &format!("<caption>{legend}{bold}</caption>\n<thead><tr>");
     html.extend(columns.iter().map(head));
     html += "</tr></thead>\n<tbody>\n";
-    for i in 0..rows.len() {
+    for i in 0..rows {
         html += "<tr>";
         for column in &columns {
             let text = escape(&column.cells[i]);
@@ -203,7 +222,7 @@ mod tests {
     fn experiment() -> Experiment {
         let run = |method: &str, seed: u64, loss: f64, failed: Option<&str>| Run {
             method: method.into(),
-            hyper: [("lr".to_owned(), 1e-3)].into(),
+            hyper: [("lr".to_owned(), 1e-3.into())].into(),
             seed,
             failed: failed.map(str::to_owned),
             points: vec![Point {

@@ -80,7 +80,11 @@ fn what_does_not_apply_is_absent() {
     };
     let run = Run {
         method: "sgd".into(),
-        hyper: [("lr".to_owned(), 0.5), ("limit".to_owned(), f64::INFINITY)].into(),
+        hyper: [
+            ("lr".to_owned(), 0.5.into()),
+            ("limit".to_owned(), f64::INFINITY.into()),
+        ]
+        .into(),
         points: vec![point],
         ..Run::default()
     };

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, s};
-use opt_core::{AnyMethod, Counted, Layered, Objective};
-use opt_data::{Batches, Dataset, gather, gather_labels};
+use ndarray::s;
+use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
+use opt_data::{Batches, Dataset};
 use opt_nn::{Mlp, Target};
 
 use crate::experiment::{Kind, Schedule};
+use crate::setting::named;
 use crate::train::{Contender, Network, Trainer};
 
 /// A network in training.
@@ -17,10 +18,6 @@ pub(super) struct Session<'a> {
     x: Vec<f32>,
     train: &'a Dataset,
     pub(super) batches: Batches,
-    /// The rows of the current epoch.
-    order: Vec<usize>,
-    inputs: Array2<f32>,
-    labels: Vec<u8>,
     /// Whether all updates see the first minibatch.
     fixed: bool,
     /// Samples of the minibatch that curvature is taken on.
@@ -34,8 +31,8 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Loads the next minibatch and makes one update; only this is timed.
-    pub(super) fn update(&mut self) -> Result<(), String> {
+    /// Loads the next minibatch and makes one update; only this is timed. What it fell back to.
+    pub(super) fn update(&mut self) -> Result<Option<Fallback>, String> {
         let begin = Instant::now();
         if !self.fixed || self.done == 0 {
             self.load()?;
@@ -43,48 +40,36 @@ impl Session<'_> {
         if let Schedule::InverseSqrt = self.schedule {
             let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
             self.method
-                .set("lr", schedule.at(self.done))
+                .set("lr", schedule.at(self.done).into())
                 .map_err(|e| e.to_string())?;
         }
         let step = self.method.step(&mut self.network, &mut self.x);
-        step.map_err(|e| e.to_string())?;
+        let report = step.map_err(|e| e.to_string())?;
         self.done += 1;
         self.training_time += begin.elapsed();
-        Ok(())
+        Ok(report.fallback)
     }
 
     fn load(&mut self) -> Result<(), String> {
-        let per_epoch = self.batches.per_epoch() as u64;
-        let batch = self.inputs.nrows();
-        if self.done.is_multiple_of(per_epoch) {
-            let epoch = self.batches.epoch(self.done / per_epoch);
-            self.order.clear();
-            self.order.extend(epoch.flatten());
-        }
-        let from = (self.done % per_epoch) as usize * batch;
-        let rows = &self.order[from..from + batch];
-        let text = |e: opt_data::Error| e.to_string();
-        gather(self.train.inputs.view(), rows, self.inputs.view_mut()).map_err(text)?;
-        gather_labels(&self.train.labels, rows, &mut self.labels).map_err(text)?;
         let mask = self
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .wrapping_add(self.done);
+        let inputs = self.train.inputs.view();
+        let target = target(self.kind, &self.train.labels);
+        let rows = self.batches.rows(self.done);
         let mlp = &mut self.network.inner;
-        let loaded = mlp.load(self.inputs.view(), target(self.kind, &self.labels), mask);
-        loaded.map_err(|e| e.to_string())?;
-        if self.curvature < batch {
-            let some = self.inputs.slice(s![..self.curvature, ..]);
-            let labels = target(self.kind, &self.labels[..self.curvature]);
-            let loaded = mlp.load_curvature(some, labels, mask);
-            loaded.map_err(|e| e.to_string())?;
+        let mut loaded = mlp.load_rows(inputs, target, rows, mask);
+        if loaded.is_ok() && self.curvature < rows.len() {
+            let some = &rows[..self.curvature];
+            loaded = mlp.load_curvature_rows(inputs, target, some, mask);
         }
-        Ok(())
+        loaded.map_err(|e| e.to_string())
     }
 
     /// What all evaluations cost so far, in gradients over `samples` samples.
     pub(super) fn gradients(&self, samples: usize) -> f64 {
-        let first = self.network.first_order() * self.inputs.nrows() as f64;
+        let first = self.network.first_order() * self.batches.batch() as f64;
         let second = self.network.second_order() * self.curvature as f64;
         (first + second) / samples as f64
     }
@@ -106,7 +91,7 @@ impl Session<'_> {
     pub(super) fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
         let rows = data.labels.len().min(1000);
         let sample = data.inputs.slice(s![..rows, ..]);
-        let last = self.network.layers().saturating_sub(1);
+        let last = self.network.places().len().saturating_sub(1);
         let mut unit = Vec::new();
         let inner = &mut self.network.inner;
         let own = inner
@@ -148,19 +133,16 @@ impl Trainer<'_> {
             None => vec![0.0; mlp.params().len()],
         };
         let set = contender.set(value);
-        let set: Vec<_> = set.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        let built = entry.build(&set, mlp.params());
+        let network = Counted::new(mlp);
+        let built = entry.build(&named(&set), &network);
         let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
         let decays = !training.constant.contains(&contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");
         let batch = contender.variant.batch.unwrap_or(training.batch);
         let batches = Batches::new(train.labels.len(), batch, seed);
         Ok(Session {
-            inputs: Array2::zeros((batch, inputs)),
-            labels: vec![0; batch],
             fixed: contender.variant.fixed,
             curvature: contender.variant.curvature.unwrap_or(batch).min(batch),
-            order: Vec::new(),
             schedule: if decays {
                 training.schedule
             } else {
@@ -168,7 +150,7 @@ impl Trainer<'_> {
             },
             kind: training.model.kind,
             lr: value,
-            network: Counted::new(mlp),
+            network,
             done: 0,
             training_time: Duration::ZERO,
             method,

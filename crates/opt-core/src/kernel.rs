@@ -1,6 +1,6 @@
 //! Loops at the speed of memory: the fused elementwise pass, and reductions.
 
-use crate::Scalar;
+use crate::scalar::Scalar;
 
 /// Elements that one thread takes at a time. Small enough to stay in a core's L2 cache with all
 /// buffers of a rule, large enough that handing them out costs nothing beside the work. It also
@@ -39,7 +39,8 @@ macro_rules! vectorized {
 }
 
 vectorized! {
-    /// One fused pass over memory: `(x, slots) ← f(x, g, slots)` for every element.
+    /// One fused pass over memory: `(x, slots) ← f(x, g, slots)` for every element. Gives whether
+    /// all that it wrote is finite, which it sees while it has it in registers.
     ///
     /// `f` takes and returns values, in the paper's symbols; scalars that it needs are converted
     /// and folded above the call. The loop is compiled for AVX2 too and chosen at run time.
@@ -51,45 +52,65 @@ vectorized! {
     ///
     /// ```
     /// let (mut x, g, mut v) = ([1.0_f32, 2.0], [1.0, -1.0], [0.0; 2]);
-    /// opt_core::each(&mut x, &g, [&mut v], move |x, g, [v]| {
+    /// let finite = opt_core::each(&mut x, &g, [&mut v], move |x, g, [v]| {
     ///     let v = 0.9 * v + 0.1 * g;
     ///     (x - v, [v])
     /// });
-    /// assert_eq!((x, v), ([0.9, 2.1], [0.1, -0.1]));
+    /// assert_eq!((x, v, finite), ([0.9, 2.1], [0.1, -0.1], true));
     /// ```
     pub fn each<F, const N: usize>(
         x: &mut [F],
         g: &[F],
         slots: [&mut [F]; N],
         f: impl Fn(F, F, [F; N]) -> (F, [F; N]) + 'static,
-    ) {
+    ) -> bool {
         // Equal, known lengths let the compiler drop the bounds checks and vectorize.
         let n = slots.iter().fold(x.len().min(g.len()), |n, s| n.min(s.len()));
         let (x, g) = (&mut x[..n], &g[..n]);
         let slots = slots.map(|s| &mut s[..n]);
+        // The greatest magnitude as bits: a float maximum would not vectorize.
+        let mut greatest = F::Bits::default();
         for i in 0..n {
             let (new, state) = f(x[i], g[i], std::array::from_fn(|k| slots[k][i]));
             x[i] = new;
+            greatest = greatest.max(new.magnitude());
             for k in 0..N {
                 slots[k][i] = state[k];
+                greatest = greatest.max(state[k].magnitude());
             }
         }
+        greatest < F::infinity().magnitude()
     }
 }
 
 vectorized! {
-    fn finite_lanes<F>(a: &[F]) -> bool {
-        // 0·v is NaN exactly where v is NaN or infinite.
-        let (chunks, rest) = a.as_chunks::<LANES>();
-        let mut sum = [F::zero(); LANES];
-        for chunk in chunks {
-            for k in 0..LANES {
-                sum[k] += chunk[k] * F::zero();
-            }
-        }
-        let sum = sum.iter().chain(rest).fold(F::zero(), |s, &v| s + v * F::zero());
-        sum == F::zero()
+    fn greatest_magnitude<F>(a: &[F]) -> F {
+        let bits = a.iter().fold(F::Bits::default(), |m, v| m.max(v.magnitude()));
+        F::from_magnitude(bits)
     }
+}
+
+/// The greatest |aᵢ|; not finite exactly where some element is not. 0 if there are none.
+pub fn greatest<F: Scalar>(a: &[F]) -> F {
+    if a.len() <= GRAIN {
+        return greatest_magnitude(a);
+    }
+    let (lo, hi) = a.split_at(a.len() / 2);
+    let (lo, hi) = rayon::join(|| greatest(lo), || greatest(hi));
+    F::from_magnitude(lo.magnitude().max(hi.magnitude()))
+}
+
+/// The first element that is NaN or infinite: its index and value.
+pub fn first_non_finite<'a, F: Scalar>(
+    values: impl IntoIterator<Item = &'a F>,
+) -> Option<(usize, f64)> {
+    let mut values = values.into_iter().enumerate();
+    values.find_map(|(index, v)| (!v.is_finite()).then(|| (index, v.f64())))
+}
+
+/// Whether no element is NaN or infinite.
+pub fn all_finite<F: Scalar>(a: &[F]) -> bool {
+    greatest(a).is_finite()
 }
 
 vectorized! {
@@ -104,16 +125,6 @@ vectorized! {
         let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a.f64() * b.f64());
         sum.into_iter().chain(rest).sum()
     }
-}
-
-/// Whether no element is NaN or infinite.
-pub fn all_finite<F: Scalar>(a: &[F]) -> bool {
-    if a.len() <= GRAIN {
-        return finite_lanes(a);
-    }
-    let (lo, hi) = a.split_at(a.len() / 2);
-    let (lo, hi) = rayon::join(|| all_finite(lo), || all_finite(hi));
-    lo && hi
 }
 
 /// Σ aᵢbᵢ over the shorter length, accumulated in double precision; bitwise the same for any
@@ -174,6 +185,7 @@ mod tests {
         for n in [1_usize, 32, 33, GRAIN + 40] {
             let good = vec![f32::MAX; n];
             assert!(all_finite(&good));
+            assert_eq!(greatest(&good), f32::MAX);
             for at in [0, n / 2, n - 1] {
                 for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                     let mut a = good.clone();
@@ -187,7 +199,28 @@ mod tests {
     #[test]
     fn each_ends_with_the_shortest() {
         let (mut x, mut s) = ([1.0; 5], [0.0; 4]);
-        each(&mut x, &[1.0; 3], [&mut s], |x, g, [s]| (x + g, [s + 1.0]));
+        assert!(each(&mut x, &[1.0; 3], [&mut s], |x, g, [s]| (
+            x + g,
+            [s + 1.0]
+        )));
         assert_eq!((x, s), ([2.0, 2.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]));
+    }
+
+    #[test]
+    fn each_tells_what_is_not_finite_wherever_it_is_written() {
+        for n in [1_usize, 7, 32, 100] {
+            for at in 0..n {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let (mut x, mut s, mut g) = (vec![f32::MAX; n], vec![0.0; n], vec![0.0; n]);
+                    assert!(each(&mut x, &g, [&mut s], |x, g, [s]| (x + g, [s])));
+                    g[at] = bad;
+                    assert!(!each(&mut x.clone(), &g, [&mut s], |x, g, [s]| (
+                        x + g,
+                        [s]
+                    )));
+                    assert!(!each(&mut x, &g, [&mut s], |x, g, [_]| (x, [g])));
+                }
+            }
+        }
     }
 }

@@ -20,38 +20,44 @@
 //! `safetensors`: [`Snapshot`] can be saved to and loaded from files.
 
 mod check;
-mod clip;
+mod direction;
 mod error;
-#[cfg(feature = "safetensors")]
-mod file;
-mod first_order;
-mod hyper;
 mod kernel;
 mod method;
 mod objective;
-mod param_map;
+mod params;
 mod registry;
-mod rule;
 mod scalar;
-mod schedule;
-mod shard;
-mod snapshot;
+mod state;
+mod train;
+mod tune;
+mod update;
 
 pub use check::{GradientCheck, check_gradient};
-pub use clip::{clip_global_norm, clip_value};
+pub use direction::{Direction, Gradient, Staged};
 pub use error::Error;
-pub use first_order::FirstOrder;
-pub use hyper::{Bound, Field, FieldVisitor, Hyper, list as list_hyper};
-pub use kernel::{all_finite, dot, each, norm};
-pub use method::{Fallback, Method, Parameters, Report, State, Visit};
+pub use kernel::{all_finite, dot, each, first_non_finite, greatest, norm};
+pub use method::{Fallback, Method, Report};
 pub use objective::{
-    Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective,
-    ObserveInputs, PerSample, Reparametrized,
+    Call, Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerKind, LayerPlace,
+    Layered, Objective, ObserveInputs, PerSample, Reparametrized, SampledFisher,
 };
-pub use param_map::{ParamMap, Segment};
-pub use registry::{AnyMethod, Elementwise, Entry, find as find_entry};
-pub use rule::{Rule, Slot};
+#[doc(hidden)] // for `forward_objective!`
+pub use objective::{MatrixView, VectorView};
+pub use params::{ParamMap, Segment};
+pub use registry::{AnyMethod, Entry, Set, find as find_entry};
 pub use scalar::Scalar;
-pub use schedule::Schedule;
-pub use shard::each_parallel;
-pub use snapshot::{Named, Snapshot};
+pub use state::{
+    Accumulate, Average, Averaging, Incomplete, Named, Parameters, Prefixed, Restored, Run,
+    Snapshot, State, Visit, write_whole,
+};
+pub use train::Train;
+pub use tune::{
+    Bound, Change, Choice, Field, FieldVisitor, Hyper, Kind, Pieces, Plateau, PlateauSchedule,
+    Schedule, Tune, Tuned, Value, clip_global_norm, clip_global_norm_parts, clip_value,
+    list as list_hyper,
+};
+pub use update::{
+    AnyRule, ArrayPart, Elementwise, FirstOrder, Groups, GroupsBuilder, Part, Rule, Slot, Step,
+    Takes, Typed, Update, each_parallel,
+};

@@ -1,24 +1,20 @@
-use crate::{Error, ParamMap, Scalar};
+use crate::error::Error;
+use crate::scalar::Scalar;
+use crate::state::visit::State;
+use crate::tune::Tune;
 
 /// One iteration of any training method.
 ///
 /// What a method needs of the objective is the bound on `O` of its implementation: a missing
 /// capability is a compile error.
-pub trait Method<F: Scalar, O: ?Sized>: State<F> {
+pub trait Method<F: Scalar, O: ?Sized>: State<F> + Tune {
     /// Moves `x` by one iteration, on the minibatch that the objective has seen.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::NonFiniteLoss`], [`Error::NonFiniteGradient`], or what the
-    /// objective refuses. Then neither `x` nor the method's state has changed.
+    /// objective refuses. Then neither `x` nor the method's state nor the model's has changed.
+    /// [`Error::Diverged`] alone comes after `x` has moved.
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error>;
-
-    /// Changes one hyper-parameter by name, as a schedule from a configuration does. In code,
-    /// where the type is known, `adjust` does it without a string.
-    ///
-    /// # Errors
-    /// [`Error::UnknownHyper`], or [`Error::Hyper`] if the value is out of range; then nothing
-    /// has changed.
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error>;
 }
 
 /// What a step has to tell.
@@ -51,6 +47,14 @@ pub enum Fallback {
     /// As [`SteepestDescent`](Self::SteepestDescent), but the next step does it.
     #[error("no lower loss along the method's direction: restarted")]
     Restarted,
+    /// As far as the loss can tell, the step changes nothing.
+    #[error("the step changes the loss by no more than its rounding: the gradient alone decided")]
+    Rounding,
+    /// The gradient is not 0, but its square is, in the arithmetic of the method.
+    #[error(
+        "the gradient's square vanishes in this type: x, or a part of it, stays; scale the loss"
+    )]
+    Vanishing,
     /// No step along −g lowers the loss.
     #[error("no lower loss along -g: x stays")]
     NoLowerLoss,
@@ -75,6 +79,9 @@ pub enum Fallback {
     /// A factor had no inverse.
     #[error("a factor had no inverse: the damping was raised")]
     DampingRaised,
+    /// The step is not 0, but too short to move x in its type.
+    #[error("the step vanishes beside x in this type: bring the inputs near 1")]
+    Vanishes,
     /// The step was vetoed.
     #[error("the loss after the step is not finite: it was not made")]
     NotMade,
@@ -100,47 +107,6 @@ impl<F: Scalar> Report<F> {
             })
         } else {
             Err(Error::NonFiniteLoss(loss.f64()))
-        }
-    }
-}
-
-/// All that must survive a restart, by name.
-///
-/// Hyper-parameters are not state: whoever restores a method makes it with the same ones.
-pub trait State<F: Scalar> {
-    /// Shows every buffer and number to the visitor, in the same order and under the same,
-    /// distinct names each time. The visitor may read or overwrite them.
-    fn visit(&mut self, visitor: &mut dyn Visit<F>);
-}
-
-/// A reader or writer of state.
-pub trait Visit<F> {
-    /// A tensor, row-major.
-    fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]);
-    /// A counter or seed.
-    fn count(&mut self, name: &str, value: &mut u64);
-    /// A number in double precision.
-    fn number(&mut self, name: &str, value: &mut f64);
-}
-
-/// The parameter vector itself as state, so that a snapshot holds it beside the method's.
-#[derive(Debug)]
-pub struct Parameters<'a, F> {
-    /// Names and shapes.
-    pub map: &'a ParamMap,
-    /// The parameters. Of another length than the map's, nothing is visited.
-    pub x: &'a mut [F],
-}
-
-impl<F: Scalar> State<F> for Parameters<'_, F> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        if self.x.len() != self.map.len() {
-            return;
-        }
-        for segment in self.map.segments() {
-            if let Some(data) = self.x.get_mut(segment.range.clone()) {
-                visitor.buffer(&segment.name, &segment.shape, data);
-            }
         }
     }
 }

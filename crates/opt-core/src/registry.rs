@@ -2,62 +2,42 @@
 
 use std::fmt;
 
-use crate::hyper::{self, Field};
-use crate::{Error, FirstOrder, Hyper, Method, Objective, ParamMap, Rule, Scalar, State};
+use crate::error::Error;
+use crate::method::Method;
+use crate::objective::Objective;
+use crate::params::ParamMap;
+use crate::scalar::Scalar;
+use crate::tune::{Field, Hyper, Value, list};
+use crate::update::{FirstOrder, Rule, Update};
 
 /// A method with its state, whose type has been forgotten.
 pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
 
-/// An elementwise method whose rule has been forgotten: what [`FirstOrder`] offers without an
-/// objective.
-pub trait Elementwise<F: Scalar>: State<F> {
-    /// See [`FirstOrder::apply`].
-    ///
-    /// # Errors
-    /// As there.
-    fn apply(&mut self, x: &mut [F], g: &[F]) -> Result<(), Error>;
+/// Hyper-parameters that differ from the defaults, by name.
+pub type Set<'a> = [(&'a str, Value)];
 
-    /// See [`FirstOrder::apply_parts`].
-    ///
-    /// # Errors
-    /// As there.
-    fn apply_parts(&mut self, x: &mut [&mut [F]], g: &[&[F]]) -> Result<(), Error>;
-
-    /// Number of state buffers, each as long as the parameters.
-    fn slots(&self) -> usize;
-}
-
-impl<F: Scalar, R: Rule<F, N>, const N: usize> Elementwise<F> for FirstOrder<F, R, N> {
-    fn apply(&mut self, x: &mut [F], g: &[F]) -> Result<(), Error> {
-        self.apply(x, g)
-    }
-
-    fn apply_parts(&mut self, x: &mut [&mut [F]], g: &[&[F]]) -> Result<(), Error> {
-        self.apply_parts(x, g)
-    }
-
-    fn slots(&self) -> usize {
-        N
-    }
-}
-
-type Build<T> = dyn Fn(&[(&str, f64)], &ParamMap) -> Result<T, Error> + Send + Sync;
+type BuildUpdate<F> = Build<Box<dyn Update<F>>, ParamMap>;
+type Check = dyn Fn(&Set<'_>) -> Result<(), Error> + Send + Sync;
+type Build<T, O> = dyn Fn(&Set<'_>, &O) -> Result<T, Error> + Send + Sync;
 
 /// One line of a registry: a name, the hyper-parameters with their defaults, and how to make the
 /// method. `O` is the objective that the methods of this registry step.
 pub struct Entry<F: Scalar, O: ?Sized> {
     name: &'static str,
     fields: Vec<Field>,
-    build: Box<Build<AnyMethod<F, O>>>,
-    elementwise: Option<Box<Build<Box<dyn Elementwise<F>>>>>,
+    check: Box<Check>,
+    build: Box<Build<AnyMethod<F, O>, O>>,
+    update: Option<Box<BuildUpdate<F>>>,
 }
 
 impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
     /// An elementwise method, by its rule with the default hyper-parameters.
     pub fn rule<R: Rule<F, N>, const N: usize>(name: &'static str, rule: R) -> Self {
         let plain = rule.clone();
-        let mut entry = Self::method(name, rule, FirstOrder::new);
-        entry.elementwise = Some(Box::new(move |set, params| {
+        let mut entry = Self::method(name, rule, |rule, objective: &O| {
+            rule.method(objective.params())
+        });
+        entry.update = Some(Box::new(move |set, params| {
             Ok(Box::new(FirstOrder::new(changed(&plain, set)?, params)?))
         }));
         entry
@@ -65,17 +45,23 @@ impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
 }
 
 impl<F: Scalar, O: ?Sized> Entry<F, O> {
-    /// Any other method, by its default hyper-parameters and its constructor.
+    /// Any other method, by its default settings and how they make it for an objective.
     pub fn method<H: Hyper, M: Method<F, O> + 'static>(
         name: &'static str,
         hyper: H,
-        build: impl Fn(H, &ParamMap) -> Result<M, Error> + Send + Sync + 'static,
+        build: impl Fn(H, &O) -> Result<M, Error> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name,
-            fields: hyper::list(&hyper),
-            build: Box::new(move |set, params| Ok(Box::new(build(changed(&hyper, set)?, params)?))),
-            elementwise: None,
+            fields: list(&hyper),
+            check: Box::new({
+                let hyper = hyper.clone();
+                move |set| changed(&hyper, set)?.check::<F>()
+            }),
+            build: Box::new(move |set, objective| {
+                Ok(Box::new(build(changed(&hyper, set)?, objective)?))
+            }),
+            update: None,
         }
     }
 
@@ -89,33 +75,41 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
         &self.fields
     }
 
-    /// A new method for these parameters, with the defaults but for those in `set`.
+    /// Whether these settings are in range, without an objective.
     ///
     /// # Errors
-    /// [`Error::UnknownHyper`], [`Error::Hyper`], [`Error::HyperConflict`].
-    pub fn build(&self, set: &[(&str, f64)], params: &ParamMap) -> Result<AnyMethod<F, O>, Error> {
-        (self.build)(set, params)
+    /// As [`build`](Self::build), but for what the objective's layers are refused for.
+    pub fn check(&self, set: &Set<'_>) -> Result<(), Error> {
+        (self.check)(set)
     }
 
-    /// The same without an objective, if the method is elementwise.
+    /// A new method for this objective, with the defaults but for those in `set`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownHyper`], [`Error::Hyper`], [`Error::HyperRounds`],
+    /// [`Error::HyperConflict`]; [`Error::Layer`] if it cannot take the objective's layers.
+    pub fn build(&self, set: &Set<'_>, objective: &O) -> Result<AnyMethod<F, O>, Error> {
+        (self.build)(set, objective)
+    }
+
+    /// How it moves parameters, without an objective, if the method is elementwise.
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn elementwise(
+    pub fn update(
         &self,
-        set: &[(&str, f64)],
+        set: &Set<'_>,
         params: &ParamMap,
-    ) -> Option<Result<Box<dyn Elementwise<F>>, Error>> {
-        self.elementwise.as_ref().map(|build| build(set, params))
+    ) -> Option<Result<Box<dyn Update<F>>, Error>> {
+        self.update.as_ref().map(|build| build(set, params))
     }
 }
 
-fn changed<H: Hyper>(hyper: &H, set: &[(&str, f64)]) -> Result<H, Error> {
+fn changed<H: Hyper>(hyper: &H, set: &Set<'_>) -> Result<H, Error> {
     let mut hyper = hyper.clone();
-    for &(name, value) in set {
-        hyper.set(name, value)?;
+    for (name, value) in set {
+        hyper.set(name, value.clone())?;
     }
-    hyper.check()?;
     Ok(hyper)
 }
 
@@ -141,7 +135,7 @@ impl<F: Scalar, O: ?Sized> fmt::Debug for Entry<F, O> {
         f.debug_struct("Entry")
             .field("name", &self.name)
             .field("fields", &self.fields)
-            .field("elementwise", &self.elementwise.is_some())
+            .field("elementwise", &self.update.is_some())
             .finish_non_exhaustive()
     }
 }

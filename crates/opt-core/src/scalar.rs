@@ -19,6 +19,7 @@ pub trait Scalar:
     + Send
     + Sync
     + sealed::Bytes
+    + sealed::Bits
 {
     /// The type's name as numpy and safetensors spell it: `"F32"` or `"F64"`.
     const DTYPE: &'static str;
@@ -39,10 +40,19 @@ pub(crate) mod sealed {
         /// `None` unless `bytes` has exactly `SIZE` of them.
         fn take(bytes: &[u8]) -> Option<Self>;
     }
+
+    /// Magnitudes as integers, of which a vectorized loop can take the maximum.
+    #[allow(unnameable_types)]
+    pub trait Bits: Sized {
+        type Bits: Ord + Copy + Default + Send + Sync;
+        /// |self|, in the order of magnitudes; NaN is above infinity.
+        fn magnitude(self) -> Self::Bits;
+        fn from_magnitude(bits: Self::Bits) -> Self;
+    }
 }
 
 macro_rules! scalar {
-    ($t:ty, $name:literal) => {
+    ($t:ty, $bits:ty, $name:literal) => {
         impl Scalar for $t {
             const DTYPE: &'static str = $name;
 
@@ -54,6 +64,21 @@ macro_rules! scalar {
             #[inline(always)]
             fn f64(self) -> f64 {
                 f64::from(self)
+            }
+        }
+
+        impl sealed::Bits for $t {
+            /// Signed, which older instruction sets compare at less cost.
+            type Bits = $bits;
+
+            #[inline(always)]
+            fn magnitude(self) -> $bits {
+                self.abs().to_bits() as $bits
+            }
+
+            #[inline(always)]
+            fn from_magnitude(bits: $bits) -> Self {
+                <$t>::from_bits(bits as _)
             }
         }
 
@@ -71,5 +96,5 @@ macro_rules! scalar {
     };
 }
 
-scalar!(f32, "F32");
-scalar!(f64, "F64");
+scalar!(f32, i32, "F32");
+scalar!(f64, i64, "F64");

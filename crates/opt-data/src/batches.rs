@@ -7,9 +7,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::Error;
 
-/// Epochs of shuffled minibatches of equal size.
+/// Epochs of shuffled minibatches of equal size: the one owner of the order of the samples.
 ///
-/// The order of an epoch is a Fisher–Yates permutation that depends on the number of samples, the
+/// It tells rows, and copies none: a model takes them from the data set into its own buffer (as
+/// `opt_nn::Mlp::load_rows` does), or [`gather`] into one of the caller's. The order of an epoch is a Fisher–Yates permutation that depends on the number of samples, the
 /// seed and the epoch's number, and on nothing else: not on the epochs before. A run resumes exactly
 /// where it stopped.
 ///
@@ -23,15 +24,16 @@ use crate::Error;
 /// let mut batches = Batches::new(1_000, 128, 7)?;
 /// assert_eq!(batches.per_epoch(), 7);
 ///
-/// // An iterator that starts at update 17, which is batch 3 of epoch 2.
-/// let (epoch, batch) = (17 / batches.per_epoch(), 17 % batches.per_epoch());
-/// let rest = batches.epoch(epoch as u64).skip(batch);
-/// assert_eq!(rest.len(), 4);
+/// // Update 17, counted from 0, is on batch 3 of epoch 2.
+/// let rows = batches.rows(17).to_vec();
+/// assert_eq!(batches.epoch(2).nth(3), Some(&rows[..]));
 /// # Ok::<(), opt_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batches {
+    /// The order of epoch `held`, once there is one.
     order: Vec<usize>,
+    held: Option<u64>,
     batch: usize,
     seed: u64,
 }
@@ -52,7 +54,13 @@ impl Batches {
             return Err(Error::Memory { samples });
         }
         order.extend(0..samples);
-        Ok(Self { order, batch, seed })
+        let held = None;
+        Ok(Self {
+            order,
+            held,
+            batch,
+            seed,
+        })
     }
 
     /// Batches in an epoch.
@@ -60,16 +68,39 @@ impl Batches {
         self.order.len() / self.batch
     }
 
+    /// Samples in a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// The row indices of every batch of an epoch, without allocation.
     ///
     /// `skip` and `nth` take constant time.
     pub fn epoch(&mut self, epoch: u64) -> ChunksExact<'_, usize> {
+        self.shuffle(epoch);
+        self.order.chunks_exact(self.batch)
+    }
+
+    /// The row indices of the batch of an update, where updates count from 0 and go on through the
+    /// epochs; without allocation. Within an epoch it takes constant time.
+    pub fn rows(&mut self, update: u64) -> &[usize] {
+        // The batch is at most all samples, so that there is one.
+        let per_epoch = self.per_epoch() as u64;
+        self.shuffle(update / per_epoch);
+        let from = (update % per_epoch) as usize * self.batch;
+        &self.order[from..from + self.batch]
+    }
+
+    fn shuffle(&mut self, epoch: u64) {
+        if self.held == Some(epoch) {
+            return;
+        }
         // From the identity, or the order would depend on the epochs that were asked for before.
         for (index, row) in self.order.iter_mut().enumerate() {
             *row = index;
         }
         self.order.shuffle(&mut generator(self.seed, epoch));
-        self.order.chunks_exact(self.batch)
+        self.held = Some(epoch);
     }
 }
 
@@ -93,7 +124,8 @@ pub fn gather<A: Copy>(
     mut out: ArrayViewMut2<'_, A>,
 ) -> Result<(), Error> {
     check_length("columns to gather into", source.ncols(), out.ncols())?;
-    check_rows(source.nrows(), rows, out.nrows())?;
+    check_length("rows to gather into", rows.len(), out.nrows())?;
+    check_rows(source.nrows(), rows)?;
     for (mut out, row) in out.rows_mut().into_iter().zip(rows) {
         out.assign(&source.row(*row));
     }
@@ -106,15 +138,16 @@ pub fn gather<A: Copy>(
 ///
 /// As [`gather`].
 pub fn gather_labels(labels: &[u8], rows: &[usize], out: &mut [u8]) -> Result<(), Error> {
-    check_rows(labels.len(), rows, out.len())?;
+    check_length("rows to gather into", rows.len(), out.len())?;
+    check_rows(labels.len(), rows)?;
     for (out, row) in out.iter_mut().zip(rows) {
         *out = labels[*row];
     }
     Ok(())
 }
 
-fn check_rows(available: usize, rows: &[usize], out: usize) -> Result<(), Error> {
-    check_length("rows to gather into", rows.len(), out)?;
+/// Whether all indices are below the number of rows.
+pub(crate) fn check_rows(available: usize, rows: &[usize]) -> Result<(), Error> {
     match rows.iter().find(|row| **row >= available) {
         Some(row) => Err(Error::Row {
             row: *row,

@@ -3,7 +3,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::{Error, Idx, gather, gather_labels};
+use crate::batches::check_rows;
+use crate::{Elements, Error, Idx, gather, gather_labels};
 
 /// Labelled samples in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,17 +20,42 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Images and their labels as published in idx files; pixels are scaled from 0..=255 to 0..=1.
+    /// Refuses labels that are all the same.
+    pub(crate) fn new(inputs: Array2<f32>, labels: Vec<u8>, name: &str) -> Result<Self, Error> {
+        let (Some(least), Some(greatest)) = (labels.iter().min(), labels.iter().max()) else {
+            return Err(Error::Empty {
+                what: name.to_owned(),
+            });
+        };
+        if least == greatest {
+            return Err(Error::OneClass {
+                what: name.to_owned(),
+                class: least.to_string(),
+            });
+        }
+        Ok(Self {
+            inputs,
+            classes: usize::from(*greatest) + 1,
+            labels,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Images and their labels as published in idx files.
     ///
     /// The first dimension of `images` counts the samples, the others are flattened to features.
-    /// `classes` is the greatest label plus one. For MNIST itself use [`mnist`](crate::mnist), which
-    /// also checks that the files are the published ones.
+    /// Pixels that are unsigned bytes are scaled from 0..=255 to 0..=1, and elements of other types
+    /// are not. Labels are integers in 0..=255 of any type; `classes` is the greatest plus one. For
+    /// MNIST itself use [`mnist`](crate::mnist), which also checks that the files are the published
+    /// ones.
     ///
     /// # Errors
     ///
     /// [`Error::Shape`] if the labels are not of rank 1 or the images of rank 0, if there is not one
-    /// label for every image, or if a shape does not match its data; [`Error::Empty`] if there are no
-    /// images.
+    /// label for every image, if an image has no pixels, or if a shape does not match its data;
+    /// [`Error::Empty`] if there are no images; [`Error::NonFinite`] for a pixel that is not finite
+    /// in `f32`; [`Error::Label`] for a label that is not a class; [`Error::OneClass`] if all labels
+    /// are the same.
     pub fn from_idx(images: &Idx, labels: &Idx, name: &str) -> Result<Self, Error> {
         let shape = |what, expected, found| Error::Shape {
             what,
@@ -39,33 +65,28 @@ impl Dataset {
         let &[count] = labels.shape.as_slice() else {
             return Err(shape("dimensions of the labels", 1, labels.shape.len()));
         };
-        let Some((&samples, rest)) = images.shape.split_first() else {
-            return Err(shape("dimensions of the images, at least", 1, 0));
-        };
         if count != labels.data.len() {
-            return Err(shape("bytes of the labels", count, labels.data.len()));
+            return Err(shape("elements of the labels", count, labels.data.len()));
         }
-        if count != samples {
-            return Err(shape("labels", samples, count));
+        let mut inputs = images.matrix()?;
+        if count != inputs.nrows() {
+            return Err(shape("labels", inputs.nrows(), count));
         }
-        let Some(max) = labels.data.iter().max() else {
-            return Err(Error::Empty {
-                what: name.to_owned(),
-            });
-        };
-        let features = rest.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
-        let pixels = images.data.iter().map(|pixel| f32::from(*pixel) / 255.0);
-        let inputs =
-            Array2::from_shape_vec((samples, features), pixels.collect()).map_err(|_| {
-                let expected = samples.saturating_mul(features);
-                shape("bytes of the images", expected, images.data.len())
-            })?;
-        Ok(Self {
-            inputs,
-            labels: labels.data.clone(),
-            classes: usize::from(*max) + 1,
-            name: name.to_owned(),
-        })
+        if let Elements::U8(_) = images.data {
+            inputs /= 255.0;
+        }
+        let mut classes = Vec::with_capacity(count);
+        for (sample, value) in labels.data.map(|label| label).into_iter().enumerate() {
+            if f64::from(value as u8) != value {
+                return Err(Error::Label {
+                    what: name.to_owned(),
+                    sample,
+                    value,
+                });
+            }
+            classes.push(value as u8);
+        }
+        Self::new(inputs, classes, name)
     }
 
     /// A copy of the given rows, in the given order; a row may come more than once.
@@ -76,12 +97,7 @@ impl Dataset {
     /// every input.
     pub fn select(&self, rows: &[usize]) -> Result<Self, Error> {
         self.check_labels()?;
-        if let Some(row) = rows.iter().find(|row| **row >= self.labels.len()) {
-            return Err(Error::Row {
-                row: *row,
-                rows: self.labels.len(),
-            });
-        }
+        check_rows(self.labels.len(), rows)?;
         let mut inputs = Array2::zeros((rows.len(), self.inputs.ncols()));
         let mut labels = vec![0; rows.len()];
         gather(self.inputs.view(), rows, inputs.view_mut())?;
@@ -104,19 +120,8 @@ impl Dataset {
     /// there is not one label for every input.
     pub fn split(&self, validation: usize, seed: u64) -> Result<(Self, Self), Error> {
         self.check_labels()?;
-        let samples = self.labels.len();
-        if validation >= samples {
-            return Err(Error::Split {
-                validation,
-                samples,
-            });
-        }
-        let mut rows: Vec<usize> = (0..samples).collect();
-        rows.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
-        let (held_out, kept) = rows.split_at_mut(validation);
-        held_out.sort_unstable();
-        kept.sort_unstable();
-        Ok((self.select(kept)?, self.select(held_out)?))
+        let (kept, held_out) = split_rows(self.labels.len(), validation, seed)?;
+        Ok((self.select(&kept)?, self.select(&held_out)?))
     }
 
     fn check_labels(&self) -> Result<(), Error> {
@@ -129,4 +134,24 @@ impl Dataset {
             found: self.labels.len(),
         })
     }
+}
+
+/// Rows for training and rows for validation, at random, each in ascending order.
+pub(crate) fn split_rows(
+    samples: usize,
+    validation: usize,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), Error> {
+    if validation >= samples {
+        return Err(Error::Split {
+            validation,
+            samples,
+        });
+    }
+    let mut held_out: Vec<usize> = (0..samples).collect();
+    held_out.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+    let mut kept = held_out.split_off(validation);
+    held_out.sort_unstable();
+    kept.sort_unstable();
+    Ok((kept, held_out))
 }

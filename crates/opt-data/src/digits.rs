@@ -1,4 +1,4 @@
-use crate::{Dataset, Error, Header, read_csv_from};
+use crate::{Column, Dataset, Error, Header, Table};
 
 /// The 8×8 digits: 1,797 images of 64 pixels in 0..=1, ten classes.
 ///
@@ -10,10 +10,10 @@ use crate::{Dataset, Error, Header, read_csv_from};
 /// # Errors
 ///
 /// None with the bundled file; a damaged copy would show as the errors of
-/// [`read_csv`](crate::read_csv).
+/// [`Table::classes`].
 pub fn digits() -> Result<Dataset, Error> {
     let file: &[u8] = include_bytes!("../data/digits.csv.gz");
-    let mut data = read_csv_from(file, "digits.csv.gz", Header::Absent)?;
+    let mut data = Table::read(file, "digits.csv.gz", Header::Absent)?.classes(Column::Last)?;
     data.inputs /= 16.0;
     data.name = "digits".to_owned();
     Ok(data)

@@ -33,8 +33,11 @@ pub enum Error {
         found: String,
     },
 
-    /// An idx file holds something other than unsigned bytes.
-    #[error("{file}: expected idx type 0x08 (unsigned byte), found type 0x{code:02x}")]
+    /// An idx file has a type that the format does not know.
+    #[error(
+        "{file}: expected an idx type of 0x08 and 0x09 (bytes), 0x0b (short), 0x0c (int), 0x0d \
+         (float) and 0x0e (double), found 0x{code:02x}"
+    )]
     IdxType {
         /// The file, as the caller named it.
         file: String,
@@ -55,6 +58,39 @@ pub enum Error {
         expected: String,
         /// What was there.
         found: String,
+    },
+
+    /// A column of a csv file was asked for that is not there, or no other is left.
+    #[error("{file}: expected {expected}, found {found}")]
+    Column {
+        /// The file, as the caller named it.
+        file: String,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+
+    /// All samples are of one class: there is nothing to learn, or the labels are not the labels.
+    #[error("{what}: expected at least two classes, found only {class}; are these the labels?")]
+    OneClass {
+        /// The file or data set, as the caller named it.
+        what: String,
+        /// The class.
+        class: String,
+    },
+
+    /// A label that is not a class. Samples count from 0.
+    #[error(
+        "{what}: expected labels that are integers in 0..=255, found {value} of sample {sample}"
+    )]
+    Label {
+        /// The data set, as the caller named it.
+        what: String,
+        /// Row of the inputs.
+        sample: usize,
+        /// The label.
+        value: f64,
     },
 
     /// A file of a data set is not in its folder.
@@ -98,14 +134,32 @@ pub enum Error {
     },
 
     /// A value that has to be finite is NaN or infinite. Indices count from 0.
-    #[error("expected finite inputs, found {value} in sample {sample}, feature {feature}")]
+    #[error("expected values finite in f32, found {value:e} in sample {sample}, feature {feature}")]
     NonFinite {
         /// Row of the inputs.
         sample: usize,
         /// Column of the inputs.
         feature: usize,
         /// The value.
+        value: f64,
+    },
+
+    /// A value that standardization would make infinite, or NaN. Indices count from 0.
+    #[error(
+        "expected (x - mean)/deviation finite in f32, found x = {value:e}, mean {mean:e}, deviation \
+         {deviation:e} in sample {sample}, feature {feature}; leave the feature out"
+    )]
+    Scale {
+        /// Row of the inputs.
+        sample: usize,
+        /// Column of the inputs.
+        feature: usize,
+        /// The value.
         value: f32,
+        /// The feature's mean.
+        mean: f64,
+        /// The feature's deviation.
+        deviation: f64,
     },
 
     /// There is nothing to work on.

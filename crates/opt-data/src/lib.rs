@@ -1,16 +1,20 @@
 //! Data sets and seeded minibatches for training experiments.
 //!
 //! Comparing training methods needs the same data, in the same order, again and again. This crate
-//! reads idx and csv files (plain or gzipped) into memory as `f32`, carries the 8×8 digits inside
-//! itself, reads MNIST from a folder after checking its SHA-256, and shuffles minibatches from a
-//! seed. The cost of that choice: a data set must fit in memory (MNIST takes 220 MB as `f32`), and
+//! reads idx and csv files (plain or gzipped) into memory as `f32`, with classes or numbers to be
+//! learnt, carries the 8×8 digits inside itself, reads MNIST from a folder after checking its
+//! SHA-256, and shuffles minibatches from a seed. The cost of that choice: a data set must fit in memory (MNIST takes 220 MB as `f32`), and
 //! there is no augmentation and no download.
 //!
 //! - **Order has no hidden state.** The order of an epoch depends on the seed and the epoch's number
 //!   only, so a run resumes at any `(epoch, batch)` exactly: see [`Batches`].
 //! - **Files are not trusted.** A damaged, truncated, over-long or foreign file is an [`Error`] that
-//!   names the file and what was expected. Memory grows with the bytes that are really there, never
-//!   with what a header claims.
+//!   names the file and what was expected, and where in a table. What is read is finite, and has at
+//!   least two classes. Memory grows with the bytes that are really there, never with what a header
+//!   claims.
+//! - **Rows are copied once.** [`Batches`] tells which rows make a minibatch, and the model takes
+//!   them from the data set into its own buffer: `opt_nn::Mlp::load_rows`, or [`gather`] into a
+//!   buffer of yours.
 //!
 //! ```
 //! use ndarray::Array2;
@@ -34,11 +38,13 @@
 //! ```
 
 mod batches;
+mod csv;
 mod dataset;
 mod digits;
 mod error;
 mod idx;
 mod mnist;
+mod regression;
 mod source;
 mod standardize;
 mod table;
@@ -47,7 +53,8 @@ pub use batches::{Batches, gather, gather_labels};
 pub use dataset::Dataset;
 pub use digits::digits;
 pub use error::Error;
-pub use idx::{Idx, read_idx, read_idx_from};
+pub use idx::{Elements, Idx, read_idx, read_idx_from};
 pub use mnist::{Mnist, mnist};
+pub use regression::Regression;
 pub use standardize::Standardize;
-pub use table::{Header, read_csv, read_csv_from};
+pub use table::{Column, Header, Table};

@@ -1,7 +1,7 @@
 //! Opening a file or a reader, plain or gzipped.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -52,10 +52,15 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The decoder's errors carry no code of the operating system.
-    pub(crate) fn error(&self, source: io::Error) -> Error {
+    /// The decoder's errors carry no code of the operating system, and are of these kinds; a want of
+    /// memory, or of a caller's reader, is no damage.
+    fn error(&self, source: io::Error) -> Error {
         let file = self.file.clone();
-        if self.gzip && source.raw_os_error().is_none() {
+        let damage = matches!(
+            source.kind(),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        );
+        if self.gzip && damage && source.raw_os_error().is_none() {
             Error::Gzip { file, source }
         } else {
             Error::Io { file, source }

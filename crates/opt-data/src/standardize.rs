@@ -50,7 +50,7 @@ impl Standardize {
             return Err(Error::NonFinite {
                 sample,
                 feature,
-                value,
+                value: value.into(),
             });
         }
         // Relative to the first sample, so that the deviation of a constant feature is exactly 0.
@@ -80,7 +80,9 @@ impl Standardize {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the number of features is another; nothing is changed then.
+    /// [`Error::Shape`] if the number of features is another, [`Error::NonFinite`] for a value that
+    /// is NaN or infinite, [`Error::Scale`] for one that would be so afterwards; nothing is changed
+    /// then.
     pub fn apply(&self, mut inputs: ArrayViewMut2<'_, f32>) -> Result<(), Error> {
         for expected in [self.mean.len(), self.deviation.len()] {
             if inputs.ncols() != expected {
@@ -91,10 +93,31 @@ impl Standardize {
                 });
             }
         }
+        let scaled = |x: f32, feature| {
+            ((f64::from(x) - self.mean[feature]) / self.deviation[feature]) as f32
+        };
+        for ((sample, feature), &value) in inputs.indexed_iter() {
+            if !value.is_finite() {
+                return Err(Error::NonFinite {
+                    sample,
+                    feature,
+                    value: value.into(),
+                });
+            }
+            if !scaled(value, feature).is_finite() {
+                return Err(Error::Scale {
+                    sample,
+                    feature,
+                    value,
+                    mean: self.mean[feature],
+                    deviation: self.deviation[feature],
+                });
+            }
+        }
         for mut row in inputs.rows_mut() {
-            ndarray::azip!((x in &mut row, mean in &self.mean, deviation in &self.deviation) {
-                *x = ((f64::from(*x) - mean) / deviation) as f32;
-            });
+            for (feature, x) in row.iter_mut().enumerate() {
+                *x = scaled(*x, feature);
+            }
         }
         Ok(())
     }

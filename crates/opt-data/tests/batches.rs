@@ -73,6 +73,49 @@ fn order_depends_on_seed_and_epoch() {
     assert_eq!(orders.len(), 400);
 }
 
+/// What the orders were when batches were first made, so that runs can be repeated.
+#[test]
+fn orders_stay_what_they_were() {
+    for (samples, batch, seed, number, rows) in [
+        (12, 4, 0, 0, &[3, 7, 9, 6, 0, 5, 4, 2, 10, 8, 11, 1][..]),
+        (12, 4, 0, 1, &[8, 7, 6, 0, 5, 10, 4, 2, 9, 11, 1, 3]),
+        (12, 5, 1, 0, &[2, 11, 1, 3, 7, 9, 5, 8, 10, 4]),
+        (12, 5, 7, u64::MAX, &[7, 8, 11, 2, 5, 9, 3, 0, 10, 4]),
+    ] {
+        assert_eq!(epoch(samples, batch, seed, number), rows);
+    }
+    // FNV-1a over the rows, for the sizes of the experiments.
+    for (samples, batch, seed, number, hash) in [
+        (50_000, 128, 0, 0, 0x1a3e_df42_4103_8eba),
+        (50_000, 128, 2, 3, 0x0c84_bf7e_332f_eb00),
+        (1_437, 100, 1_000_003, 11, 0x5db9_cc29_0bc0_14f9_u64),
+    ] {
+        let rows = epoch(samples, batch, seed, number);
+        let fnv = rows.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, row| {
+            (hash ^ *row as u64).wrapping_mul(0x100_0000_01b3)
+        });
+        assert_eq!(fnv, hash);
+    }
+}
+
+proptest! {
+    /// The batch of an update is that of the epoch's iterator, in whatever order they are asked for.
+    #[test]
+    fn updates_go_through_the_epochs(
+        seed in any::<u64>(), updates in prop::collection::vec(0_u64..100, 1..20),
+    ) {
+        let mut batches = Batches::new(50, 8, seed).unwrap();
+        let mut other = Batches::new(50, 8, seed).unwrap();
+        let per_epoch = batches.per_epoch() as u64;
+        for update in updates {
+            let rows = batches.rows(update);
+            let expected = other.epoch(update / per_epoch).nth((update % per_epoch) as usize);
+            prop_assert_eq!(Some(rows), expected);
+        }
+        prop_assert_eq!(batches.rows(u64::MAX).len(), batches.batch());
+    }
+}
+
 #[test]
 fn all_orders_are_equally_likely() {
     // χ² over the 4! orders of 24,000 epochs, then of 24,000 seeds; 23 degrees of freedom exceed 58.6

@@ -9,8 +9,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Axis, array};
-use opt_data::{Dataset, Error, Idx, Standardize, digits, mnist};
+use ndarray::{Array2, array};
+use opt_data::{Dataset, Elements, Error, Idx, Regression, digits, mnist};
 use proptest::prelude::*;
 
 fn counts(data: &Dataset) -> Vec<usize> {
@@ -151,44 +151,6 @@ fn a_folder_without_mnist() {
     ));
 }
 
-fn idx(shape: &[usize], data: &[u8]) -> Idx {
-    Idx {
-        shape: shape.to_vec(),
-        data: data.to_vec(),
-    }
-}
-
-#[test]
-fn idx_files_make_a_data_set() {
-    let images = idx(&[2, 1, 2], &[0, 51, 102, 255]);
-    let data = Dataset::from_idx(&images, &idx(&[2], &[3, 0]), "made").unwrap();
-    assert_eq!(data.inputs, array![[0.0, 0.2], [0.4, 1.0]]);
-    assert_eq!((data.labels, data.classes), (vec![3, 0], 4));
-}
-
-#[test]
-fn idx_files_that_do_not_fit_are_errors() {
-    let (images, labels) = (idx(&[2, 2], &[0; 4]), idx(&[2], &[0; 2]));
-    for (images, labels) in [
-        (&images, &idx(&[3], &[0; 3])),
-        (&images, &idx(&[2, 1], &[0; 2])),
-        (&images, &idx(&[2], &[0; 3])),
-        (&images, &idx(&[], &[])),
-        (&idx(&[], &[]), &labels),
-        (&idx(&[2, 2], &[0; 5]), &labels),
-        (&idx(&[2, usize::MAX], &[0; 4]), &labels),
-        (&idx(&[2, usize::MAX, usize::MAX], &[0; 4]), &labels),
-    ] {
-        let error = Dataset::from_idx(images, labels, "made").unwrap_err();
-        assert!(
-            matches!(error, Error::Shape { .. }),
-            "{images:?} {labels:?}: {error}"
-        );
-    }
-    let empty = Dataset::from_idx(&idx(&[0, 2], &[]), &idx(&[0], &[]), "made");
-    assert!(matches!(empty, Err(Error::Empty { .. })));
-}
-
 /// Sample i is `[i, -i]` of class i mod 3.
 fn numbered(samples: usize) -> Dataset {
     Dataset {
@@ -249,6 +211,56 @@ fn splits_are_seeded_and_checked() {
     ));
 }
 
+#[test]
+fn regression_splits_as_a_data_set_does() {
+    let inputs = Idx {
+        shape: vec![5, 1],
+        data: Elements::I16((0..5).collect()),
+    };
+    let targets = Idx {
+        shape: vec![5, 1, 2],
+        data: Elements::F64((0..10).map(f64::from).collect()),
+    };
+    let data = Regression::from_idx(&inputs, &targets, "made").unwrap();
+    assert_eq!((data.targets.dim(), data.name.as_str()), ((5, 2), "made"));
+    let (train, validation) = data.split(2, 3).unwrap();
+    let (same, _) = numbered(5).split(2, 3).unwrap();
+    assert_eq!(train.inputs.column(0), same.inputs.column(0));
+    assert_eq!(
+        (validation.inputs.nrows(), validation.targets.nrows()),
+        (2, 2)
+    );
+    for part in [&train, &validation] {
+        assert_eq!(
+            part.targets.column(1),
+            part.inputs.column(0).mapv(|x| 2.0 * x + 1.0)
+        );
+    }
+    assert_eq!(
+        data.select(&[4, 4]).unwrap().targets,
+        array![[8.0, 9.0], [8.0, 9.0]]
+    );
+
+    assert!(matches!(
+        data.select(&[5]),
+        Err(Error::Row { row: 5, rows: 5 })
+    ));
+    assert!(matches!(data.split(5, 0), Err(Error::Split { .. })));
+    let four = Idx {
+        shape: vec![4, 1],
+        data: Elements::U8(vec![0; 4]),
+    };
+    let error = Regression::from_idx(&inputs, &four, "made");
+    assert!(matches!(
+        error,
+        Err(Error::Shape {
+            expected: 5,
+            found: 4,
+            ..
+        })
+    ));
+}
+
 proptest! {
     #[test]
     fn a_split_is_a_partition(samples in 1_usize..200, part in 0.0..1.0, seed in any::<u64>()) {
@@ -264,77 +276,4 @@ proptest! {
         all.sort_unstable();
         prop_assert_eq!(all, (0..samples).collect::<Vec<_>>());
     }
-}
-
-#[test]
-fn standardized_digits_have_mean_0_and_deviation_1() {
-    let mut data = digits().unwrap();
-    let scaling = Standardize::fit(data.inputs.view()).unwrap();
-    scaling.apply(data.inputs.view_mut()).unwrap();
-    let inputs = data.inputs.mapv(f64::from);
-    let (mean, deviation) = (
-        inputs.mean_axis(Axis(0)).unwrap(),
-        inputs.std_axis(Axis(0), 0.0),
-    );
-    let mut constant = 0;
-    for (mean, deviation) in mean.iter().zip(&deviation) {
-        assert!(mean.abs() < 1e-6, "{mean}");
-        // Pixels 0, 32 and 39 are never set.
-        if *deviation == 0.0 {
-            constant += 1;
-        } else {
-            assert!((deviation - 1.0).abs() < 1e-6, "{deviation}");
-        }
-    }
-    assert_eq!(constant, 3);
-}
-
-#[test]
-fn constant_features_are_not_scaled() {
-    // 0.1 is not exact, so a naive variance of many of them would not be 0.
-    let scaling = Standardize::fit(Array2::from_elem((1_000, 1), 0.1).view()).unwrap();
-    assert_eq!(scaling.deviation, array![1.0]);
-    let mut other = array![[2.1_f32]];
-    scaling.apply(other.view_mut()).unwrap();
-    assert!((other[[0, 0]] - 2.0).abs() < 1e-6);
-}
-
-#[test]
-fn the_ends_of_f32_are_standardized() {
-    for x in [f32::MAX, 1e-45] {
-        let mut inputs = array![[x], [-x]];
-        Standardize::fit(inputs.view())
-            .unwrap()
-            .apply(inputs.view_mut())
-            .unwrap();
-        assert_eq!(inputs, array![[1.0], [-1.0]]);
-    }
-}
-
-#[test]
-fn standardize_checks_its_input() {
-    let empty = Standardize::fit(Array2::zeros((0, 3)).view());
-    assert!(matches!(empty, Err(Error::Empty { .. })));
-    let nan = Standardize::fit(array![[0.0, 1.0], [2.0, f32::NAN]].view());
-    assert!(matches!(
-        nan,
-        Err(Error::NonFinite {
-            sample: 1,
-            feature: 1,
-            ..
-        })
-    ));
-
-    let scaling = Standardize::fit(array![[0.0, 1.0], [2.0, 3.0]].view()).unwrap();
-    let mut wide = Array2::ones((1, 3));
-    let error = scaling.apply(wide.view_mut());
-    assert!(matches!(
-        error,
-        Err(Error::Shape {
-            expected: 2,
-            found: 3,
-            ..
-        })
-    ));
-    assert_eq!(wide, Array2::ones((1, 3)));
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use flate2::{Compression, write::GzEncoder};
-use opt_data::{Error, Idx, read_idx, read_idx_from};
+use opt_data::{Elements, Error, Idx, read_idx, read_idx_from};
 use proptest::prelude::*;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn message(bytes: &[u8]) -> String {
 fn plain_and_gzipped_bytes_read_the_same() {
     let expected = Idx {
         shape: vec![2, 2, 3],
-        data: (0..12).collect(),
+        data: Elements::U8((0..12).collect()),
     };
     assert_eq!(read(&images()).unwrap(), expected);
     assert_eq!(read(&gzip(&images())).unwrap(), expected);
@@ -56,7 +56,7 @@ fn ranks_one_to_four() {
         let idx = read(&bytes).unwrap();
         assert_eq!(idx.shape.len(), sizes.len());
         assert_eq!(idx.shape[0], sizes[0] as usize);
-        assert_eq!(idx.data, [9, 8, 7, 6]);
+        assert_eq!(idx.data, Elements::U8(vec![9, 8, 7, 6]));
     }
 }
 
@@ -147,13 +147,13 @@ fn foreign_files_are_errors() {
     );
     assert!(message(&[0, 0, 8, 0, 1]).contains("at least one idx dimension"));
 
-    let mut floats = images();
-    floats[2] = 0x0d;
-    assert!(matches!(
-        read(&floats),
-        Err(Error::IdxType { code: 0x0d, .. })
-    ));
-    assert!(message(&floats).contains("found type 0x0d"));
+    for code in (0..=u8::MAX).filter(|code| !matches!(code, 0x08 | 0x09 | 0x0b..=0x0e)) {
+        let mut unknown = images();
+        unknown[2] = code;
+        let error = read(&unknown).unwrap_err();
+        assert!(matches!(error, Error::IdxType { code: c, .. } if c == code));
+        assert!(error.to_string().contains(&format!("found 0x{code:02x}")));
+    }
 }
 
 #[test]
@@ -226,7 +226,7 @@ proptest! {
         }
         let idx = read(&bytes).unwrap();
         prop_assert_eq!(idx.shape, shape.iter().map(|size| *size as usize).collect::<Vec<_>>());
-        prop_assert_eq!(idx.data, data);
+        prop_assert_eq!(idx.data, Elements::U8(data));
     }
 
     #[test]
@@ -255,7 +255,7 @@ proptest! {
             && body.is_some_and(|body| product == Some(body.len() as u64));
         prop_assert_eq!(result.is_ok(), consistent);
         if let Ok(idx) = result {
-            prop_assert_eq!(Some(idx.data.as_slice()), body);
+            prop_assert_eq!(Some(idx.data), body.map(|body| Elements::U8(body.to_vec())));
         }
     }
 }

@@ -8,18 +8,23 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use ndarray::array;
-use opt_data::{Dataset, Error, Header, read_csv, read_csv_from};
+use ndarray::{array, s};
+use opt_data::{Column, Dataset, Error, Header, Table};
 use proptest::prelude::*;
 
 fn read(text: impl AsRef<[u8]>) -> Result<Dataset, Error> {
-    read_csv_from(text.as_ref(), "made.csv", Header::Absent)
+    read_with(text, Header::Absent)
+}
+
+/// The class in the last column.
+fn read_with(text: impl AsRef<[u8]>, header: Header) -> Result<Dataset, Error> {
+    Table::read(text.as_ref(), "made.csv", header)?.classes(Column::Last)
 }
 
 /// Asserts that reading fails at this line and column.
 #[track_caller]
 fn fails_at(text: impl AsRef<[u8]>, header: Header, line: u64, column: usize, says: &str) {
-    let error = read_csv_from(text.as_ref(), "made.csv", header).unwrap_err();
+    let error = read_with(text, header).unwrap_err();
     let message = error.to_string();
     let place = format!("made.csv, line {line}, column {column}: expected ");
     assert!(matches!(error, Error::Field { .. }), "{message}");
@@ -49,7 +54,7 @@ fn the_same_table_in_many_spellings() {
         "\"a, b\"\n1,-2.5,0\n.3,4,2\n",
         "0,1,2\n1,-2.5,0\n.3,4,2\n",
     ] {
-        let table = read_csv_from(text.as_bytes(), "made.csv", Header::Present).unwrap();
+        let table = read_with(text, Header::Present).unwrap();
         assert_eq!(table, expected, "{text:?}");
     }
 }
@@ -61,17 +66,17 @@ fn gzip_and_paths() {
     encoder.write_all(b"1,2,0\n3,4,1\n").unwrap();
     let bytes = encoder.finish().unwrap();
     std::fs::write(&path, &bytes).unwrap();
-    assert_eq!(
-        read_csv(&path, Header::Absent).unwrap().inputs,
-        array![[1.0, 2.0], [3.0, 4.0]]
-    );
+    let table = Table::open(&path, Header::Absent).unwrap();
+    let data = table.classes(Column::Last).unwrap();
+    assert_eq!(data.inputs, array![[1.0, 2.0], [3.0, 4.0]]);
+    assert_eq!(data.name, path.to_str().unwrap());
 
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = read_csv(&path, Header::Absent).unwrap_err();
+    let error = Table::open(&path, Header::Absent).unwrap_err();
     assert!(matches!(error, Error::Gzip { .. }), "{error}");
     assert!(error.to_string().starts_with(path.to_str().unwrap()));
 
-    let error = read_csv("no/such.csv", Header::Absent).unwrap_err();
+    let error = Table::open("no/such.csv", Header::Absent).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 
@@ -150,13 +155,6 @@ fn ragged_rows_are_placed() {
         "3 columns, as in the first row of data, found 4",
     );
     fails_at("1,2,0\n1,2,0,\n", Header::Absent, 2, 4, "found 4");
-    fails_at(
-        "1\n2\n",
-        Header::Absent,
-        1,
-        1,
-        "at least one feature and the class",
-    );
 }
 
 #[test]
@@ -168,7 +166,7 @@ fn a_table_without_rows_is_an_error() {
         ("x,y,class\n", Header::Present),
         ("1,2,0", Header::Present),
     ] {
-        let error = read_csv_from(text.as_bytes(), "made.csv", header).unwrap_err();
+        let error = read_with(text, header).unwrap_err();
         assert!(matches!(error, Error::Empty { .. }), "{text:?}: {error}");
         assert!(error.to_string().contains("made.csv"));
     }
@@ -185,12 +183,15 @@ fn lines_are_those_of_the_file() {
     fails_at("\n\r\nx,y,class\n\n1,x,0\n", present, 5, 2, "found \"x\"");
     // A quoted name may span lines; a quote that is never closed is placed where it opens.
     fails_at("\"x\n(m)\",y,class\n1,x,0\n", present, 3, 2, "found \"x\"");
+    fails_at("1,2,0\n1,2,\"0\n3,4,1\n", absent, 2, 3, "a closing quote");
+    // The Macintosh's lines of old are lines too.
+    fails_at("1,2,0\r\r1,x,0\r", absent, 3, 2, "found \"x\"");
     fails_at(
-        "1,2,0\n1,2,\"0\n3,4,1\n",
-        absent,
+        "\"x\r(m)\r\n\",y,class\r1,x,0\r",
+        present,
+        4,
         2,
-        3,
-        "found \"0\\n3,4,1\"",
+        "found \"x\"",
     );
     // Enough rows to pass the reader's buffer several times.
     fails_at(
@@ -200,6 +201,48 @@ fn lines_are_those_of_the_file() {
         2,
         "found \"x\"",
     );
+}
+
+#[test]
+fn quotes_are_strict() {
+    let absent = Header::Absent;
+    let after = "a comma or the end of the line after the closing quote, found";
+    for (text, column, says) in [
+        // These two read as 12 and as one long field with a library that forgives.
+        ("\"1\"2,0\n", 1, after),
+        (
+            "1,\"0\n2,1\n3,0\n",
+            2,
+            "a closing quote, found \"0\\n2,1\\n3,0\\n\"",
+        ),
+        ("1,\"0\"\"\n", 2, "a closing quote"),
+        ("\"\"1\"\",0\n", 1, after),
+        ("\"1\"\"2\",0\n", 1, "a finite number, found \"1\\\"2\""),
+        ("1\"2\",0\n", 1, "a finite number, found \"1\\\"2\\\"\""),
+        ("1,\"", 2, "a closing quote, found \"\""),
+    ] {
+        fails_at(text, absent, 1, column, says);
+    }
+    let data = read(" \"1\" ,\t\"0\" \r\n\"2\" , \"\n1\"").unwrap();
+    assert_eq!(
+        (data.inputs, data.labels),
+        (array![[1.0], [2.0]], vec![0, 1])
+    );
+}
+
+#[test]
+fn utf_16_is_told() {
+    let text = "1,0\n2,1\n".encode_utf16();
+    for mark in [0xfeff_u16, 0xfffe] {
+        let bytes: Vec<u8> = [mark]
+            .into_iter()
+            .chain(text.clone())
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let error = read(bytes).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }));
+        assert!(error.to_string().contains("UTF-16"), "{error}");
+    }
 }
 
 proptest! {
@@ -214,12 +257,18 @@ proptest! {
             let inputs: String = inputs.iter().map(|x| format!("{x},")).collect();
             format!("{inputs}{label}\n")
         }).collect();
-        let table = read(&text).unwrap();
+        // A last row, so that there are two classes.
+        let features = rows[0].0.len();
+        let last = if rows[0].1 == 0 { 1 } else { 0 };
+        let text = format!("{text}{}{last}", "1,".repeat(features));
+        let mut table = read(&text).unwrap();
+        prop_assert_eq!(table.labels.pop(), Some(last));
+        table.inputs = table.inputs.slice(s![..rows.len(), ..]).to_owned();
         let inputs: Vec<f32> = rows.iter().flat_map(|(inputs, _)| inputs.clone()).collect();
         let labels: Vec<u8> = rows.iter().map(|(_, label)| *label).collect();
         prop_assert_eq!(table.inputs.dim(), (rows.len(), inputs.len() / rows.len()));
         prop_assert_eq!(table.inputs.into_raw_vec_and_offset().0, inputs);
-        prop_assert_eq!(table.classes, usize::from(*labels.iter().max().unwrap()) + 1);
+        prop_assert_eq!(table.classes, usize::from(*labels.iter().max().unwrap().max(&last)) + 1);
         prop_assert_eq!(table.labels, labels);
     }
 

@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -18,6 +18,8 @@ use crate::ratio;
 ///
 /// The slide lacks the root over the numerator and both ε; what biases the first steps are the
 /// accumulators that start at zero, not "decay parameters". d averages Δ without α, as in PyTorch.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaDelta {
     /// α; 1 in the paper.
@@ -49,12 +51,12 @@ impl Default for AdaDelta {
 
 impl Hyper for AdaDelta {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("gamma_grad", &mut self.gamma_grad, Bound::Unit);
-        visit("gamma_update", &mut self.gamma_update, Bound::Unit);
-        visit("eps_grad", &mut self.eps_grad, Bound::NonNegative);
-        visit("eps_update", &mut self.eps_update, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("gamma_grad", &mut self.gamma_grad, Bound::Unit);
+        visit.real("gamma_update", &mut self.gamma_update, Bound::Unit);
+        visit.real("eps_grad", &mut self.eps_grad, Bound::NonNegative);
+        visit.real("eps_update", &mut self.eps_update, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 
     fn aliases() -> &'static [(&'static str, &'static [&'static str])] {
@@ -70,7 +72,11 @@ impl<F: Scalar> Rule<F, 2> for AdaDelta {
         [Slot::zero("r"), Slot::zero("d")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0 - self.gamma_grad, self.eps_grad.sqrt())
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
         let (gamma1, fresh1) = (F::of(self.gamma_grad), F::of(1.0 - self.gamma_grad));
         let (gamma2, fresh2) = (F::of(self.gamma_update), F::of(1.0 - self.gamma_update));
@@ -80,6 +86,6 @@ impl<F: Scalar> Rule<F, 2> for AdaDelta {
             let r = gamma1 * r + fresh1 * g * g;
             let step = ratio((d + eps_update).sqrt(), (r + eps_grad).sqrt()) * g;
             (x - lr * step, [r, gamma2 * d + fresh2 * step * step])
-        });
+        })
     }
 }

@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -13,6 +13,9 @@ use crate::ratio;
 ///
 /// The slide accumulates θ² instead of the squared gradient, and has no ε. Differs from optax and
 /// Keras, which put ε inside the root and start r at 0.1.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+/// r saturates at the greatest number of the type instead of becoming infinite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaGrad {
     /// α, in units of θ.
@@ -38,14 +41,14 @@ impl Default for AdaGrad {
 
 impl Hyper for AdaGrad {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit(
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real(
             "initial_accumulator",
             &mut self.initial_accumulator,
             Bound::NonNegative,
         );
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -57,12 +60,17 @@ impl<F: Scalar> Rule<F, 1> for AdaGrad {
         }]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0, self.eps)
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
+        let most = F::max_value();
         each(x, g, slots, move |x, g, [r]| {
             let g = g + decay * x;
-            let r = r + g * g;
+            let r = (r + g * g).min(most); // a sum that never falls
             (x - lr * ratio(g, r.sqrt() + eps), [r])
-        });
+        })
     }
 }

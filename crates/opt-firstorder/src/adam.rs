@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -7,7 +7,7 @@ use crate::ratio;
 /// ```text
 /// m ← β₁m + (1 − β₁)g
 /// s ← β₂s + (1 − β₂)g²
-/// m̂ = m/(1 − β₁ᵗ), ŝ = s/(1 − β₂ᵗ), t from 1
+/// m̂ = m/(1 − Πβ₁), ŝ = s/(1 − Πβ₂), over all steps so far
 /// θ ← θ − αm̂/(√ŝ + ε)
 /// ```
 ///
@@ -16,6 +16,8 @@ use crate::ratio;
 ///
 /// The slide prints 1 − (1 − γ)ᵗ, which is right only where γ means 1 − β, and no ε. Differs from
 /// Keras, which folds the corrections into α and so has an ε larger by 1/√(1 − β₂ᵗ).
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// α, in units of θ.
@@ -44,11 +46,11 @@ impl Default for Adam {
 
 impl Hyper for Adam {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("beta1", &mut self.beta1, Bound::Unit);
-        visit("beta2", &mut self.beta2, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("beta1", &mut self.beta1, Bound::Unit);
+        visit.real("beta2", &mut self.beta2, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -57,18 +59,26 @@ impl<F: Scalar> Rule<F, 2> for Adam {
         [Slot::zero("m"), Slot::zero("s")]
     }
 
-    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn decays(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, self.beta2])
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0 - self.beta2, self.eps)
+    }
+
+    fn update(&self, step: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, fresh2) = (F::of(self.beta2), F::of(1.0 - self.beta2));
-        let t = t as f64;
-        let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
-        let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
+        let [debias1, debias2] = step.debias;
+        let step = F::of(self.lr / debias1);
+        let s_scale = F::of(1.0 / debias2);
         let (eps, decay) = (F::of(self.eps), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, [m, s]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let s = b2 * s + fresh2 * g * g;
             (x - step * ratio(m, (s * s_scale).sqrt() + eps), [m, s])
-        });
+        })
     }
 }

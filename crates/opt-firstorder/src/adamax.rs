@@ -1,20 +1,22 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
-
-use crate::ratio;
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 /// AdaMax (Kingma & Ba 2015, section 7.1): Adam by the infinity norm.
 ///
 /// ```text
 /// m ← β₁m + (1 − β₁)g
 /// u ← max(β₂u, |g|)
-/// θ ← θ − α/(1 − β₁ᵗ)·m/(u + ε)
+/// θ ← θ − α/(1 − Πβ₁)·m/(u + ε)
 /// ```
 ///
 /// u needs no bias correction. The paper has no ε, which is the default here, and leaves 0/0 open: a
-/// parameter that has never had a gradient stays. The paper's |step| ≤ α is 1.0091α at the defaults.
+/// parameter stays while u + ε is below the least normal number of the type (1.2e-38 in `f32`,
+/// 2.2e-308 in `f64`), where m/u is rounding alone. The paper's |step| ≤ α is 1.0091α at the
+/// defaults.
 ///
 /// The slide prints 1 − (1 − γ)ᵗ. Differs from PyTorch and optax, whose ε is inside the maximum,
 /// max(β₂u, |g| + ε); with ε = 0 they are the same.
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaMax {
     /// α, in units of θ.
@@ -43,11 +45,11 @@ impl Default for AdaMax {
 
 impl Hyper for AdaMax {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("beta1", &mut self.beta1, Bound::Unit);
-        visit("beta2", &mut self.beta2, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("beta1", &mut self.beta1, Bound::Unit);
+        visit.real("beta2", &mut self.beta2, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -56,15 +58,23 @@ impl<F: Scalar> Rule<F, 2> for AdaMax {
         [Slot::zero("m"), Slot::zero("u")]
     }
 
-    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn decays(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, 0.0])
+    }
+
+    fn update(&self, step: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, eps, decay) = (F::of(self.beta2), F::of(self.eps), F::of(self.weight_decay));
-        let step = F::of(self.lr / (1.0 - self.beta1.powf(t as f64)));
+        let step = F::of(self.lr / step.debias[0]);
+        let least = F::min_positive_value();
         each(x, g, slots, move |x, g, [m, u]| {
             let g = g + decay * x;
             let m = b1 * m + fresh1 * g;
             let u = (b2 * u).max(g.abs());
-            (x - step * ratio(m, u + eps), [m, u])
-        });
+            let d = u + eps;
+            // Below, both cease to fall: what was long ago would move x for ever.
+            let ratio = if d < least { F::zero() } else { m / d };
+            (x - step * ratio, [m, u])
+        })
     }
 }

@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -13,6 +13,8 @@ use crate::ratio;
 ///
 /// As in PyTorch, the maximum is of the uncorrected s, and is corrected afterwards. The paper has no
 /// bias correction; optax takes the maximum of the corrected ŝ.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AmsGrad {
     /// α, in units of θ.
@@ -41,11 +43,11 @@ impl Default for AmsGrad {
 
 impl Hyper for AmsGrad {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("beta1", &mut self.beta1, Bound::Unit);
-        visit("beta2", &mut self.beta2, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("beta1", &mut self.beta1, Bound::Unit);
+        visit.real("beta2", &mut self.beta2, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -54,12 +56,20 @@ impl<F: Scalar> Rule<F, 3> for AmsGrad {
         [Slot::zero("m"), Slot::zero("s"), Slot::zero("s_max")]
     }
 
-    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) {
+    fn decays(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, self.beta2])
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0 - self.beta2, self.eps)
+    }
+
+    fn update(&self, step: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) -> bool {
         let (b1, fresh1) = (F::of(self.beta1), F::of(1.0 - self.beta1));
         let (b2, fresh2) = (F::of(self.beta2), F::of(1.0 - self.beta2));
-        let t = t as f64;
-        let step = F::of(self.lr / (1.0 - self.beta1.powf(t)));
-        let s_scale = F::of(1.0 / (1.0 - self.beta2.powf(t)));
+        let [debias1, debias2] = step.debias;
+        let step = F::of(self.lr / debias1);
+        let s_scale = F::of(1.0 / debias2);
         let (eps, decay) = (F::of(self.eps), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, [m, s, s_max]| {
             let g = g + decay * x;
@@ -70,6 +80,6 @@ impl<F: Scalar> Rule<F, 3> for AmsGrad {
                 x - step * ratio(m, (s_max * s_scale).sqrt() + eps),
                 [m, s, s_max],
             )
-        });
+        })
     }
 }

@@ -1,6 +1,6 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
-use crate::choose;
+use crate::{choose, sign};
 
 /// Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, which grows by addition while
 /// the gradient agrees with its own recent average, and shrinks by a factor when it does not.
@@ -16,6 +16,8 @@ use crate::choose;
 /// Hinton's form, which the deck words.
 ///
 /// [`Gains`]: crate::Gains
+///
+/// It takes every finite gradient; one so small that (1 − ϑ)g vanishes in the type agrees with nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeltaBarDelta {
     /// ε₀, the rate that every parameter starts with.
@@ -44,11 +46,11 @@ impl Default for DeltaBarDelta {
 
 impl Hyper for DeltaBarDelta {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("kappa", &mut self.kappa, Bound::NonNegative);
-        visit("phi", &mut self.phi, Bound::Unit);
-        visit("theta", &mut self.theta, Bound::Unit);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("kappa", &mut self.kappa, Bound::NonNegative);
+        visit.real("phi", &mut self.phi, Bound::Unit);
+        visit.real("theta", &mut self.theta, Bound::Unit);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -63,16 +65,16 @@ impl<F: Scalar> Rule<F, 2> for DeltaBarDelta {
         ]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (kappa, keep) = (F::of(self.kappa), F::of(1.0 - self.phi));
         let (theta, fresh) = (F::of(self.theta), F::of(1.0 - self.theta));
         let decay = F::of(self.weight_decay);
         each(x, g, slots, move |x, g, [rate, trace]| {
             let g = g + decay * x;
-            let agreement = trace * g;
+            let agreement = sign(trace) * sign(g);
             let (more, less) = (rate + kappa, rate * keep);
             let rate = choose(agreement, more, less, rate);
             (x - rate * g, [rate, fresh * g + theta * trace])
-        });
+        })
     }
 }

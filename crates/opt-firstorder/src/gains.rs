@@ -1,6 +1,6 @@
-use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
-use crate::choose;
+use crate::{choose, sign};
 
 /// Adaptive gains (Hinton, Coursera lecture 6, 2012): momentum with a gain for every parameter that
 /// grows by addition while gradient and velocity agree. The deck's wording of delta-bar-delta.
@@ -12,6 +12,9 @@ use crate::choose;
 /// ```
 ///
 /// γ starts at 1. As θ moves by −v, agreement means gv > 0.
+///
+/// It takes every finite gradient; one so small that αγg vanishes in the type leaves a velocity of 0, which
+/// agrees with nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gains {
     /// α.
@@ -46,13 +49,13 @@ impl Default for Gains {
 
 impl Hyper for Gains {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("up", &mut self.up, Bound::NonNegative);
-        visit("down", &mut self.down, Bound::Shrink);
-        visit("gain_min", &mut self.gain_min, Bound::Positive);
-        visit("gain_max", &mut self.gain_max, Bound::Positive);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("up", &mut self.up, Bound::NonNegative);
+        visit.real("down", &mut self.down, Bound::Shrink);
+        visit.real("gain_min", &mut self.gain_min, Bound::Positive);
+        visit.real("gain_max", &mut self.gain_max, Bound::Positive);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 
     fn conflicts(&self) -> Result<(), Error> {
@@ -77,7 +80,7 @@ impl<F: Scalar> Rule<F, 2> for Gains {
         ]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (lr, mu, decay) = (
             F::of(self.lr),
             F::of(self.momentum),
@@ -87,11 +90,11 @@ impl<F: Scalar> Rule<F, 2> for Gains {
         let (min, max) = (F::of(self.gain_min), F::of(self.gain_max));
         each(x, g, slots, move |x, g, [gain, v]| {
             let g = g + decay * x;
-            let agreement = g * v;
+            let agreement = sign(g) * sign(v);
             let (more, less) = ((gain + up).min(max), (gain * down).max(min));
             let gain = choose(agreement, more, less, gain);
             let v = mu * v + lr * gain * g;
             (x - v, [gain, v])
-        });
+        })
     }
 }

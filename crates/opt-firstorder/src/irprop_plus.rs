@@ -1,8 +1,6 @@
-use std::fmt;
-
 use opt_core::{
-    Bound, Error, FieldVisitor, FirstOrder, Hyper, Method, Objective, Report, Rule, Scalar, Slot,
-    State, Visit, each,
+    Bound, Change, Error, Field, FieldVisitor, FirstOrder, Hyper, Method, Objective, ParamMap,
+    Report, Rule, Scalar, Segment, Slot, State, Step, Tune, Visit, each,
 };
 
 use crate::rprop::{Sizes, ordered, sized};
@@ -19,9 +17,11 @@ use crate::sign;
 /// g_prev ← 0 if s < 0, else g
 /// ```
 ///
-/// As a rule it has to be told whether the loss rose; [`Backtracking`] does that over an
-/// objective. It takes no weight decay: the loss would not know of it, so it belongs into the
+/// [`IRpropPlus::method`] makes the method, which needs an objective: whether the loss rose counts.
+/// It takes no weight decay: the loss would not know of it, so it belongs into the
 /// objective. The slide has none of the members' rules for a changed sign.
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IRpropPlus {
     /// Δ₀, the step that every parameter starts with, in units of θ.
@@ -34,8 +34,6 @@ pub struct IRpropPlus {
     pub step_min: f64,
     /// Greatest step.
     pub step_max: f64,
-    /// Whether the loss is above that of the step before. Not a hyper-parameter: an input.
-    pub loss_rose: bool,
 }
 
 impl Default for IRpropPlus {
@@ -46,18 +44,17 @@ impl Default for IRpropPlus {
             shrink: 0.5,
             step_min: 1e-6,
             step_max: 50.0,
-            loss_rose: false,
         }
     }
 }
 
 impl Hyper for IRpropPlus {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("step0", &mut self.step0, Bound::Positive);
-        visit("grow", &mut self.grow, Bound::Grow);
-        visit("shrink", &mut self.shrink, Bound::Shrink);
-        visit("step_min", &mut self.step_min, Bound::Positive);
-        visit("step_max", &mut self.step_max, Bound::Positive);
+        visit.real("step0", &mut self.step0, Bound::Positive);
+        visit.real("grow", &mut self.grow, Bound::Grow);
+        visit.real("shrink", &mut self.shrink, Bound::Shrink);
+        visit.real("step_min", &mut self.step_min, Bound::Positive);
+        visit.real("step_max", &mut self.step_max, Bound::Positive);
     }
 
     fn conflicts(&self) -> Result<(), Error> {
@@ -65,20 +62,55 @@ impl Hyper for IRpropPlus {
     }
 }
 
-impl<F: Scalar> Rule<F, 3> for IRpropPlus {
+impl IRpropPlus {
+    /// The method, with these settings for all parameters.
+    ///
+    /// # Errors
+    /// As [`FirstOrder::new`].
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<Backtracking<F>, Error> {
+        Ok(Backtracking::new(FirstOrder::new(Told::new(self), params)?))
+    }
+}
+
+/// The settings, and whether the loss is above that of the step before.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    settings: IRpropPlus,
+    rose: bool,
+}
+
+impl Told {
+    fn new(settings: IRpropPlus) -> Self {
+        let rose = false;
+        Self { settings, rose }
+    }
+}
+
+impl Hyper for Told {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        self.settings.fields(visit);
+    }
+
+    fn conflicts(&self) -> Result<(), Error> {
+        self.settings.conflicts()
+    }
+}
+
+impl<F: Scalar> Rule<F, 3> for Told {
     fn slots(&self) -> [Slot; 3] {
-        let [step, g_prev] = sized(self.step0);
+        let [step, g_prev] = sized(self.settings.step0);
         [step, g_prev, Slot::zero("delta")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) -> bool {
+        let settings = &self.settings;
         let sizes = Sizes {
-            grow: F::of(self.grow),
-            shrink: F::of(self.shrink),
-            min: F::of(self.step_min),
-            max: F::of(self.step_max),
+            grow: F::of(settings.grow),
+            shrink: F::of(settings.shrink),
+            min: F::of(settings.step_min),
+            max: F::of(settings.step_max),
         };
-        let back = F::of(if self.loss_rose { -1.0 } else { 0.0 });
+        let back = F::of(if self.rose { -1.0 } else { 0.0 });
         each(x, g, slots, move |x, g, [step, g_prev, delta]| {
             let agreement = sign(g) * sign(g_prev);
             let step = sizes.next(step, agreement);
@@ -88,20 +120,20 @@ impl<F: Scalar> Rule<F, 3> for IRpropPlus {
                 (-sign(g) * step, g)
             };
             (x + delta, [step, g, delta])
-        });
+        })
     }
 }
 
 /// [`IRpropPlus`] over an objective: compares each loss with the last one.
-pub struct Backtracking<F> {
-    inner: FirstOrder<F, IRpropPlus, 3>,
+#[derive(Debug)]
+pub struct Backtracking<F: Scalar> {
+    inner: FirstOrder<F, Told, 3>,
     last_loss: f64,
     gradient: Vec<F>,
 }
 
 impl<F: Scalar> Backtracking<F> {
-    /// From the rule with its state, which may have one rule per segment.
-    pub fn new(inner: FirstOrder<F, IRpropPlus, 3>) -> Self {
+    fn new(inner: FirstOrder<F, Told, 3>) -> Self {
         Self {
             inner,
             last_loss: f64::INFINITY,
@@ -109,12 +141,38 @@ impl<F: Scalar> Backtracking<F> {
         }
     }
 
+    /// Settings of their own for each segment, which is a group of its name.
+    ///
+    /// # Errors
+    /// As [`FirstOrder::with`].
+    pub fn with(
+        params: &ParamMap,
+        mut settings: impl FnMut(&Segment) -> IRpropPlus,
+    ) -> Result<Self, Error> {
+        let inner = FirstOrder::with(params, |segment| Told::new(settings(segment)))?;
+        Ok(Self::new(inner))
+    }
+
     /// Changes hyper-parameters.
     ///
     /// # Errors
     /// As [`FirstOrder::adjust`].
-    pub fn adjust(&mut self, change: impl FnMut(&mut IRpropPlus)) -> Result<(), Error> {
-        self.inner.adjust(change)
+    pub fn adjust(
+        &mut self,
+        mut change: impl FnMut(&[Segment], &mut IRpropPlus),
+    ) -> Result<(), Error> {
+        self.inner
+            .adjust(|segments, rule| change(segments, &mut rule.settings))
+    }
+}
+
+impl<F: Scalar> Tune for Backtracking<F> {
+    fn list(&self) -> Vec<Field> {
+        self.inner.list()
+    }
+
+    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
+        self.inner.change(name, change)
     }
 }
 
@@ -127,26 +185,15 @@ impl<F: Scalar> State<F> for Backtracking<F> {
 
 impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for Backtracking<F> {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
+        self.inner.params().check_len("x", x.len())?;
         self.gradient.resize(x.len(), F::zero());
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
         let loss = report.loss.f64();
         let rose = loss > self.last_loss;
-        self.inner.adjust(|rule| rule.loss_rose = rose)?;
+        self.inner.inform(|rule| rule.rose = rose);
         self.inner.apply(x, &self.gradient)?;
         self.last_loss = loss;
+        objective.accept();
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        Method::<F, O>::set(&mut self.inner, name, value)
-    }
-}
-
-impl<F> fmt::Debug for Backtracking<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backtracking")
-            .field("inner", &self.inner)
-            .field("last_loss", &self.last_loss)
-            .finish_non_exhaustive()
     }
 }

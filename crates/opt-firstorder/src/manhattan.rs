@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 use crate::sign;
 
@@ -13,6 +13,8 @@ use crate::sign;
 /// 8δ; with Rprop's factors the sum is more than twice that.
 ///
 /// [`RpropMinus`]: crate::RpropMinus
+///
+/// It takes every finite gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manhattan {
     /// Δ₀, in units of θ.
@@ -32,8 +34,8 @@ impl Default for Manhattan {
 
 impl Hyper for Manhattan {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("step0", &mut self.step0, Bound::Positive);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("step0", &mut self.step0, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -42,10 +44,10 @@ impl<F: Scalar> Rule<F, 0> for Manhattan {
         []
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) -> bool {
         let (step, decay) = (F::of(self.step0), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, []| {
             (x - step * sign(g + decay * x), [])
-        });
+        })
     }
 }

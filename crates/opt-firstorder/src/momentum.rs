@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 /// Momentum, the heavy ball (Polyak 1964), in the deck's form.
 ///
@@ -12,6 +12,8 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 ///
 /// Differs from PyTorch, which keeps α outside (b ← μb + g, θ ← θ − αb): equal for constant α,
 /// different under a schedule.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Momentum {
     /// α.
@@ -34,9 +36,9 @@ impl Default for Momentum {
 
 impl Hyper for Momentum {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -45,7 +47,7 @@ impl<F: Scalar> Rule<F, 1> for Momentum {
         [Slot::zero("v")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
         let (lr, mu, decay) = (
             F::of(self.lr),
             F::of(self.momentum),
@@ -54,6 +56,6 @@ impl<F: Scalar> Rule<F, 1> for Momentum {
         each(x, g, slots, move |x, g, [v]| {
             let v = mu * v + lr * (g + decay * x);
             (x - v, [v])
-        });
+        })
     }
 }

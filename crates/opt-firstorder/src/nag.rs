@@ -1,8 +1,6 @@
-use std::fmt;
-
 use opt_core::{
-    Bound, Error, FieldVisitor, FirstOrder, Hyper, Method, Objective, Report, Rule, Scalar, Slot,
-    State, Visit, each,
+    Bound, Change, Error, Field, FieldVisitor, FirstOrder, Hyper, Method, Objective, ParamMap,
+    Report, Rule, Scalar, Segment, Slot, State, Step, Tune, Visit, each, each_parallel,
 };
 
 /// Nesterov's accelerated gradient with the true look-ahead (Nesterov 1983; Sutskever, Martens,
@@ -13,10 +11,12 @@ use opt_core::{
 /// θ ← θ − v
 /// ```
 ///
-/// As a rule it expects the gradient at θ − μv; [`LookAhead`] takes it there.
+/// [`Nag::method`] makes the method, which takes its gradient at θ − μv.
 ///
 /// The slide drops μv from the velocity: on a quadratic with curvature 1, α = 1 and μ = 0.9 that
 /// diverges.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nag {
     /// α.
@@ -39,38 +39,58 @@ impl Default for Nag {
 
 impl Hyper for Nag {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
-impl<F: Scalar> Rule<F, 1> for Nag {
+impl Nag {
+    /// The method, with these settings for all parameters.
+    ///
+    /// # Errors
+    /// As [`FirstOrder::new`].
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<LookAhead<F>, Error> {
+        Ok(LookAhead::new(FirstOrder::new(AtLookAhead(self), params)?))
+    }
+}
+
+/// What moves, given the gradient at θ − μv: no rule for others, who would give it the one at θ.
+#[derive(Clone, Debug, PartialEq)]
+struct AtLookAhead(Nag);
+
+impl Hyper for AtLookAhead {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        self.0.fields(visit);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for AtLookAhead {
     fn slots(&self) -> [Slot; 1] {
         [Slot::zero("v")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
-        let (lr, mu) = (F::of(self.lr), F::of(self.momentum));
-        let decay = F::of(self.weight_decay);
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
+        let (lr, mu) = (F::of(self.0.lr), F::of(self.0.momentum));
+        let decay = F::of(self.0.weight_decay);
         each(x, g, slots, move |x, g, [v]| {
             let v = mu * v + lr * (g + decay * (x - mu * v));
             (x - v, [v])
-        });
+        })
     }
 }
 
 /// [`Nag`] over an objective: takes the gradient at θ − μv. The loss that a step reports is the
 /// one there.
-pub struct LookAhead<F> {
-    inner: FirstOrder<F, Nag, 1>,
+#[derive(Debug)]
+pub struct LookAhead<F: Scalar> {
+    inner: FirstOrder<F, AtLookAhead, 1>,
     ahead: Vec<F>,
     gradient: Vec<F>,
 }
 
 impl<F: Scalar> LookAhead<F> {
-    /// From the rule with its state, which may have one rule per segment.
-    pub fn new(inner: FirstOrder<F, Nag, 1>) -> Self {
+    fn new(inner: FirstOrder<F, AtLookAhead, 1>) -> Self {
         Self {
             inner,
             ahead: Vec::new(),
@@ -78,12 +98,32 @@ impl<F: Scalar> LookAhead<F> {
         }
     }
 
+    /// Settings of their own for each segment, which is a group of its name.
+    ///
+    /// # Errors
+    /// As [`FirstOrder::with`].
+    pub fn with(params: &ParamMap, mut nag: impl FnMut(&Segment) -> Nag) -> Result<Self, Error> {
+        let inner = FirstOrder::with(params, |segment| AtLookAhead(nag(segment)))?;
+        Ok(Self::new(inner))
+    }
+
     /// Changes hyper-parameters.
     ///
     /// # Errors
     /// As [`FirstOrder::adjust`].
-    pub fn adjust(&mut self, change: impl FnMut(&mut Nag)) -> Result<(), Error> {
-        self.inner.adjust(change)
+    pub fn adjust(&mut self, mut change: impl FnMut(&[Segment], &mut Nag)) -> Result<(), Error> {
+        self.inner
+            .adjust(|segments, rule| change(segments, &mut rule.0))
+    }
+}
+
+impl<F: Scalar> Tune for LookAhead<F> {
+    fn list(&self) -> Vec<Field> {
+        self.inner.list()
+    }
+
+    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
+        self.inner.change(name, change)
     }
 }
 
@@ -95,24 +135,21 @@ impl<F: Scalar> State<F> for LookAhead<F> {
 
 impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for LookAhead<F> {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
+        self.inner.params().check_len("x", x.len())?;
         self.ahead.resize(x.len(), F::zero());
         self.gradient.resize(x.len(), F::zero());
-        self.inner.pass(&mut self.ahead, x, |rule, ahead, x, [v]| {
-            let mu = F::of(rule.momentum);
-            each(ahead, x, [v], move |_, x, [v]| (x - mu * v, [v]));
-        })?;
+        for index in 0..self.inner.params().segments().len() {
+            let range = self.inner.params().segment(index)?.range.clone();
+            let mu = self.inner.rule(index).map_or(0.0, |rule| rule.0.momentum);
+            let mu = F::of(mu);
+            if let Some(v) = self.inner.slot_mut("v", index) {
+                let ahead = &mut self.ahead[range.clone()];
+                each_parallel(ahead, &x[range], [v], move |_, x, [v]| (x - mu * v, [v]));
+            }
+        }
         let report = Report::new(objective.grad(&self.ahead, &mut self.gradient)?)?;
         self.inner.apply(x, &self.gradient)?;
+        objective.accept();
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        Method::<F, O>::set(&mut self.inner, name, value)
-    }
-}
-
-impl<F> fmt::Debug for LookAhead<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LookAhead").field(&self.inner).finish()
     }
 }

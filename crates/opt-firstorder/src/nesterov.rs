@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 /// Nesterov's accelerated gradient in the stored-point form (Sutskever, Martens, Dahl & Hinton
 /// 2013, as PyTorch writes it), for gradients that are taken at the stored parameters.
@@ -10,6 +10,9 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 ///
 /// With constant α the stored θ is the point that [`LookAhead`](crate::LookAhead) takes its
 /// gradient at: θ here equals θ − μv there. The slide's v = αf′(θ − μv) drops the term μv.
+///
+/// b is up to g/(1 − μ), and so it takes |g| ≤ ¼(1 − μ)·max, where max is the greatest number of the
+/// type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nesterov {
     /// α.
@@ -32,9 +35,9 @@ impl Default for Nesterov {
 
 impl Hyper for Nesterov {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -43,7 +46,12 @@ impl<F: Scalar> Rule<F, 1> for Nesterov {
         [Slot::zero("b")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+    fn takes(&self) -> Takes {
+        // b is at most g/(1 − μ).
+        Takes::up_to(0.25 * (1.0 - self.momentum) * F::max_value().f64())
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
         let (lr, mu, decay) = (
             F::of(self.lr),
             F::of(self.momentum),
@@ -53,6 +61,6 @@ impl<F: Scalar> Rule<F, 1> for Nesterov {
             let g = g + decay * x;
             let b = mu * b + g;
             (x - lr * (g + mu * b), [b])
-        });
+        })
     }
 }

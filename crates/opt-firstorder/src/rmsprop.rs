@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -13,6 +13,8 @@ use crate::ratio;
 ///
 /// The slide has no ε. γ is PyTorch's `alpha`, which defaults to 0.99 there; Keras puts ε inside the
 /// root. "RMSProp = Rprop + SGD" on the slide means an Rprop for minibatches.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsProp {
     /// α, in units of θ.
@@ -38,10 +40,10 @@ impl Default for RmsProp {
 
 impl Hyper for RmsProp {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("gamma", &mut self.gamma, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("gamma", &mut self.gamma, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -50,13 +52,17 @@ impl<F: Scalar> Rule<F, 1> for RmsProp {
         [Slot::zero("r")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0 - self.gamma, self.eps)
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
         let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
         each(x, g, slots, move |x, g, [r]| {
             let g = g + decay * x;
             let r = gamma * r + fresh * g * g;
             (x - lr * ratio(g, r.sqrt() + eps), [r])
-        });
+        })
     }
 }

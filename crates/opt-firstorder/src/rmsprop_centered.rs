@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each};
 
 use crate::ratio;
 
@@ -14,6 +14,9 @@ use crate::ratio;
 ///
 /// Differs from the paper, which has ε inside the root and momentum on top; as in PyTorch, ε is
 /// outside, where γ is `alpha`.
+///
+/// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+/// Where the gradient does not vary at all, r − ḡ² falls to rounding and the step rises towards αg/ε.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsPropCentered {
     /// α, in units of θ.
@@ -39,10 +42,10 @@ impl Default for RmsPropCentered {
 
 impl Hyper for RmsPropCentered {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("gamma", &mut self.gamma, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::NonNegative);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("gamma", &mut self.gamma, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -51,7 +54,11 @@ impl<F: Scalar> Rule<F, 2> for RmsPropCentered {
         [Slot::zero("r"), Slot::zero("mean")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn takes(&self) -> Takes {
+        Takes::squared::<F>(1.0 - self.gamma, self.eps)
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (lr, eps, decay) = (F::of(self.lr), F::of(self.eps), F::of(self.weight_decay));
         let (gamma, fresh) = (F::of(self.gamma), F::of(1.0 - self.gamma));
         each(x, g, slots, move |x, g, [r, mean]| {
@@ -60,6 +67,6 @@ impl<F: Scalar> Rule<F, 2> for RmsPropCentered {
             let mean = gamma * mean + fresh * g;
             let variance = (r - mean * mean).max(F::zero());
             (x - lr * ratio(g, variance.sqrt() + eps), [r, mean])
-        });
+        })
     }
 }

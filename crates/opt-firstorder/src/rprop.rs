@@ -1,7 +1,7 @@
 //! Resilient backpropagation (Riedmiller & Braun 1993; Igel & Hüsken 2000): the members that need
 //! no loss.
 
-use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, Error, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 use crate::{choose, sign};
 
@@ -20,7 +20,8 @@ macro_rules! rprop {
         /// noise of the signs decides.
         ///
         /// The slide lacks the sign in the update, the limits of Δ, and what happens after a
-        /// change of sign. `step0` has no effect after the first step.
+        /// change of sign. `step0` has no effect after the first step. It takes every finite
+        /// gradient.
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name {
             /// Δ₀, the step that every parameter starts with, in units of θ.
@@ -52,12 +53,12 @@ macro_rules! rprop {
 
         impl Hyper for $name {
             fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-                visit("step0", &mut self.step0, Bound::Positive);
-                visit("grow", &mut self.grow, Bound::Grow);
-                visit("shrink", &mut self.shrink, Bound::Shrink);
-                visit("step_min", &mut self.step_min, Bound::Positive);
-                visit("step_max", &mut self.step_max, Bound::Positive);
-                visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+                visit.real("step0", &mut self.step0, Bound::Positive);
+                visit.real("grow", &mut self.grow, Bound::Grow);
+                visit.real("shrink", &mut self.shrink, Bound::Shrink);
+                visit.real("step_min", &mut self.step_min, Bound::Positive);
+                visit.real("step_max", &mut self.step_max, Bound::Positive);
+                visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
             }
 
             fn conflicts(&self) -> Result<(), Error> {
@@ -152,13 +153,13 @@ impl<F: Scalar> Rule<F, 2> for RpropMinus {
         sized(self.step0)
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, [step, g_prev]| {
             let g = g + decay * x;
             let step = sizes.next(step, sign(g) * sign(g_prev));
             (x - sign(g) * step, [step, g])
-        });
+        })
     }
 }
 
@@ -167,7 +168,7 @@ impl<F: Scalar> Rule<F, 2> for IRpropMinus {
         sized(self.step0)
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, [step, g_prev]| {
             let g = g + decay * x;
@@ -175,7 +176,7 @@ impl<F: Scalar> Rule<F, 2> for IRpropMinus {
             let step = sizes.next(step, agreement);
             let g = if agreement < F::zero() { F::zero() } else { g };
             (x - sign(g) * step, [step, g])
-        });
+        })
     }
 }
 
@@ -185,7 +186,7 @@ impl<F: Scalar> Rule<F, 3> for RpropPlus {
         [step, g_prev, Slot::zero("delta")]
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 3]) -> bool {
         let (sizes, decay) = (self.sizes(), F::of(self.weight_decay));
         each(x, g, slots, move |x, g, [step, g_prev, delta]| {
             let g = g + decay * x;
@@ -197,6 +198,6 @@ impl<F: Scalar> Rule<F, 3> for RpropPlus {
                 (-sign(g) * step, g)
             };
             (x + delta, [step, g, delta])
-        });
+        })
     }
 }

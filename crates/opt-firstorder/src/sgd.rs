@@ -1,4 +1,4 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 
 /// Stochastic gradient descent (Robbins & Monro 1951).
 ///
@@ -7,6 +7,8 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
 /// ```
 ///
 /// The deck's slide prints the full gradient f′(θ); on a minibatch it is an estimate of it.
+///
+/// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
     /// α, in units of θ²/loss.
@@ -26,8 +28,8 @@ impl Default for Sgd {
 
 impl Hyper for Sgd {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
     }
 }
 
@@ -36,8 +38,8 @@ impl<F: Scalar> Rule<F, 0> for Sgd {
         []
     }
 
-    fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) {
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) -> bool {
         let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
-        each(x, g, slots, move |x, g, []| (x - lr * (g + decay * x), []));
+        each(x, g, slots, move |x, g, []| (x - lr * (g + decay * x), []))
     }
 }

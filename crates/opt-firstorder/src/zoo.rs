@@ -1,4 +1,4 @@
-use opt_core::{Entry, FirstOrder, Objective, Scalar};
+use opt_core::{Entry, Objective, Scalar};
 
 use crate::*;
 
@@ -8,16 +8,18 @@ pub fn zoo<F: Scalar, O: Objective<F> + ?Sized + 'static>() -> Vec<Entry<F, O>> 
     vec![
         Entry::rule("sgd", Sgd::default()),
         Entry::rule("momentum", Momentum::default()),
-        Entry::method("nag", Nag::default(), |rule, params| {
-            FirstOrder::new(rule, params).map(LookAhead::new)
+        Entry::method("nag", Nag::default(), |nag, objective: &O| {
+            nag.method(objective.params())
         }),
         Entry::rule("nesterov", Nesterov::default()),
         Entry::rule("rprop-minus", RpropMinus::default()),
         Entry::rule("rprop-plus", RpropPlus::default()),
         Entry::rule("irprop-minus", IRpropMinus::default()),
-        Entry::method("irprop-plus", IRpropPlus::default(), |rule, params| {
-            FirstOrder::new(rule, params).map(Backtracking::new)
-        }),
+        Entry::method(
+            "irprop-plus",
+            IRpropPlus::default(),
+            |rprop, objective: &O| rprop.method(objective.params()),
+        ),
         Entry::rule("manhattan", Manhattan::default()),
         Entry::rule("delta-bar-delta", DeltaBarDelta::default()),
         Entry::rule("gains", Gains::default()),

@@ -6,7 +6,7 @@ mod common;
 
 use common::moves;
 use opt_core::{FirstOrder, ParamMap};
-use opt_firstorder::{Backtracking, IRpropPlus, RpropPlus};
+use opt_firstorder::{IRpropPlus, RpropPlus};
 use proptest::prelude::*;
 
 fn near(a: f64, b: f64, tolerance: f64) {
@@ -73,7 +73,7 @@ fn irprop_plus_takes_back_only_what_made_the_loss_rise() {
             step0: 1.0,
             ..IRpropPlus::default()
         };
-        let mut method = Backtracking::new(FirstOrder::new(rule, &params).unwrap());
+        let mut method = rule.method(&params).unwrap();
         let losses = vec![(1.0, 1.0), (0.8, 1.0), (third_loss, -1.0), (0.6, -1.0)];
         let (mut script, mut x) = (Script(params, losses), [0.0]);
         let mut seen = Vec::new();
@@ -112,7 +112,7 @@ proptest! {
         let mut x = [0.0];
         for g in gradients {
             rprop.apply(&mut x, &[g]).unwrap();
-            let step: f64 = rprop.slot("step").unwrap()[0];
+            let step: f64 = rprop.slot("step", 0).unwrap()[0];
             prop_assert!((1e-3..=0.05).contains(&step), "{step}");
         }
     }

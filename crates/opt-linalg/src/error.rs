@@ -123,15 +123,3 @@ impl Error {
         }
     }
 }
-
-/// Checks a hyper-parameter as [`opt_core::Hyper::check`] does.
-pub(crate) fn bounded(
-    name: &'static str,
-    value: f64,
-    bound: opt_core::Bound,
-) -> Result<(), opt_core::Error> {
-    if bound.contains(value) {
-        return Ok(());
-    }
-    Err(opt_core::Error::Hyper { name, value, bound })
-}

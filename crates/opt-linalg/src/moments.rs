@@ -2,7 +2,6 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 use opt_core::{Bound, Scalar, State, Visit, dot};
 
 use crate::Error;
-use crate::error::bounded;
 use crate::symmetric::{gram, mirror, zeros};
 
 /// Rows that are centred at a time: enough for a product at full speed, few enough that the copy
@@ -81,7 +80,7 @@ impl<F: Scalar> Moments<F> {
     /// [`Error::Core`] unless the factor is in [0, 1].
     pub fn discount(&mut self, factor: f64) -> Result<(), Error> {
         if factor != 0.0 {
-            bounded("factor", factor, Bound::Shrink)?;
+            opt_core::Error::bounded("factor", factor, Bound::Shrink)?;
         }
         self.count *= factor;
         Ok(())

@@ -1,7 +1,6 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip};
 use opt_core::{Bound, Scalar, State, Visit};
 
-use crate::error::bounded;
 use crate::symmetric::{TILE, gram, mirror, zeros};
 use crate::{Eigen, Error};
 
@@ -172,9 +171,9 @@ fn deviations<F: Scalar>(
     options: &WhiteningOptions,
 ) -> Result<Vec<f64>, Error> {
     let &WhiteningOptions { epsilon, floor, .. } = options;
-    bounded("epsilon", epsilon, Bound::Positive)?;
+    opt_core::Error::bounded("epsilon", epsilon, Bound::Positive)?;
     if floor != 0.0 {
-        bounded("floor", floor, Bound::Shrink)?;
+        opt_core::Error::bounded("floor", floor, Bound::Shrink)?;
     }
     let least = epsilon.sqrt();
     if !F::of(least).is_normal() || !F::of(1.0 / least).is_normal() {

@@ -266,7 +266,7 @@ fn a_snapshot_continues_bit_for_bit() {
     let x = samples(60, 9, 8);
     let mut moments = streamed(&x.slice(s![..40, ..]).to_owned(), &[15, 25]);
     moments.discount(0.3).unwrap();
-    let snapshot = Snapshot::take(&mut named(&mut moments));
+    let snapshot = Snapshot::take(&mut named(&mut moments)).unwrap();
     let mut restored = Moments::new(9);
     snapshot.restore(&mut named(&mut restored)).unwrap();
     for m in [&mut moments, &mut restored] {

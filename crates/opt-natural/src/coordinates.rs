@@ -1,13 +1,16 @@
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 use opt_core::{
-    Bound, Error, Fallback, FieldVisitor, FirstOrder, Hyper, Method, ParamMap, Reparametrized,
-    Report, Rule, Scalar, State, Visit,
+    Bound, Change, Error, Fallback, Field, FieldVisitor, FirstOrder, Hyper, LayerPlace, Method,
+    Prefixed, Reparametrized, Report, Rule, Scalar, Segment, State, Tune, Tuned, Update, Visit,
+    all_finite, list_hyper,
 };
 use opt_linalg::{Decompose, Eigh, Moments, Whitening, WhiteningOptions, gemm};
 
-use crate::factor::Prefixed;
+use crate::FisherError;
+use crate::dense::Dense;
 
 /// When and how [`ProngCoordinates`] whitens.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,9 +18,9 @@ pub struct Whiten {
     /// ε, in units of h².
     pub eps: f64,
     /// T, updates between two reparametrizations.
-    pub period: f64,
+    pub period: u64,
     /// N_s, samples of an estimate.
-    pub samples: f64,
+    pub samples: u64,
     /// Directions of variance below `floor` times the greatest stay unscaled; 0 scales all.
     pub floor: f64,
 }
@@ -26,8 +29,8 @@ impl Default for Whiten {
     fn default() -> Self {
         Self {
             eps: 0.1,
-            period: 100.0,
-            samples: 5000.0,
+            period: 100,
+            samples: 5000,
             floor: 0.0,
         }
     }
@@ -35,10 +38,10 @@ impl Default for Whiten {
 
 impl Hyper for Whiten {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("eps", &mut self.eps, Bound::Positive);
-        visit("period", &mut self.period, Bound::Count);
-        visit("samples", &mut self.samples, Bound::Count);
-        visit("floor", &mut self.floor, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::Positive);
+        visit.count("period", &mut self.period, 1);
+        visit.count("samples", &mut self.samples, 1);
+        visit.real("floor", &mut self.floor, Bound::Unit);
     }
 }
 
@@ -64,13 +67,14 @@ impl Hyper for Whiten {
 /// there is no successor, and stay as they are. The paper does not speak of either.
 ///
 /// It needs [`Reparametrized`], for which a layer costs one more product forward and one back; under
-/// gradient descent with momentum, [`Preconditioned`](crate::Preconditioned) is the same method for
-/// less.
+/// gradient descent with momentum, [`Prong`](crate::Prong) is the same method for less.
 ///
 /// Call [`release`](Self::release) to get plain W and b back.
-pub struct ProngCoordinates<F, R, const N: usize> {
-    whiten: Whiten,
+pub struct ProngCoordinates<F: Scalar, R, const N: usize> {
+    whiten: Tuned<Whiten>,
     inner: FirstOrder<F, R, N>,
+    layers: Vec<Dense>,
+    places: Vec<LayerPlace>,
     whitenings: Vec<Whitening<F>>,
     eigh: Eigh<F>,
     t: u64,
@@ -87,21 +91,19 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     /// first step is made.
     ///
     /// # Errors
-    /// [`Error::Hyper`].
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense.
     pub fn new<O: Reparametrized<F> + ?Sized>(
         whiten: Whiten,
         inner: FirstOrder<F, R, N>,
         objective: &O,
     ) -> Result<Self, Error> {
-        whiten.check()?;
-        let segments = inner.params().segments();
-        let widths = (0..objective.layers()).filter_map(|index| {
-            let (weight, _) = objective.segments(index)?;
-            segments.get(weight)?.shape.get(1).copied()
-        });
+        let layers = Dense::all(inner.params(), objective.places())?;
+        let widths = layers.iter().map(|dense| dense.fan_in);
         Ok(Self {
             whitenings: widths.map(Whitening::identity).collect(),
-            whiten,
+            layers,
+            places: objective.places().to_vec(),
+            whiten: Tuned::new::<F>(whiten)?,
             inner,
             eigh: Eigh::new(),
             t: 0,
@@ -114,7 +116,7 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     ///
     /// # Errors
     /// As [`FirstOrder::adjust`].
-    pub fn adjust(&mut self, change: impl FnMut(&mut R)) -> Result<(), Error> {
+    pub fn adjust(&mut self, change: impl FnMut(&[Segment], &mut R)) -> Result<(), Error> {
         self.inner.adjust(change)
     }
 
@@ -131,32 +133,38 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         let plain: Vec<_> = (self.whitenings.iter())
             .map(|old| Whitening::identity(old.c.len()))
             .collect();
-        let all = places(objective, self.inner.params());
-        self.install(objective, &plain)?;
-        reparametrize(x, &all, &self.whitenings, &plain)?;
-        self.carry(objective, &plain)?;
+        reparametrize(x, &self.layers, &self.whitenings, &plain)?;
+        objective.clear_whitening();
+        self.carry(&plain)?;
         self.whitenings = plain;
         self.t = 0;
         Ok(())
     }
 
-    /// New whitenings from samples in the old coordinates.
-    fn estimate<O>(&mut self, objective: &mut O, x: &[F]) -> Result<Vec<Whitening<F>>, Error>
+    /// New whitenings from samples in the old coordinates, and how many samples that were.
+    fn estimate<O>(
+        &mut self,
+        objective: &mut O,
+        x: &[F],
+    ) -> Result<(Vec<Whitening<F>>, usize), Error>
     where
         O: Reparametrized<F> + ?Sized,
     {
         let mut moments: Vec<_> = (self.whitenings.iter())
             .map(|old| Moments::new(old.c.len()))
             .collect();
-        let samples = self.whiten.samples as usize;
-        objective.observe(
+        let samples = usize::try_from(self.whiten.samples).unwrap_or(usize::MAX);
+        let shown = objective.observe(
             x,
             samples,
             &mut |index, rows| match moments.get_mut(index) {
-                Some(moments) => moments.update(rows).map_err(Error::objective),
+                Some(moments) => Ok(moments.update(rows)?),
                 None => Ok(()),
             },
         )?;
+        if shown == 0 {
+            return Err(FisherError::NoStatistics.into());
+        }
         let options = WhiteningOptions {
             epsilon: self.whiten.eps,
             floor: self.whiten.floor,
@@ -164,14 +172,10 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         };
         let mut next = self.whitenings.clone();
         for (whitening, moments) in next.iter_mut().zip(&moments) {
-            let eigen = self
-                .eigh
-                .compute(moments.lower())
-                .map_err(Error::objective)?;
-            let updated = whitening.update(moments.mean(), &eigen, &options);
-            updated.map_err(Error::objective)?;
+            let eigen = self.eigh.compute(moments.lower())?;
+            whitening.update(moments.mean(), &eigen, &options)?;
         }
-        Ok(next)
+        Ok((next, shown))
     }
 
     /// Sets the objective's U and c, or leaves all as they were.
@@ -182,24 +186,47 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         for (index, whitening) in to.iter().enumerate() {
             let set = objective.set_whitening(index, whitening.u.view(), whitening.c.view());
             if let Err(error) = set {
-                for (index, old) in self.whitenings.iter().enumerate().take(index) {
-                    objective.set_whitening(index, old.u.view(), old.c.view())?;
-                }
+                self.revert(objective)?;
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    /// Takes the velocities from the old coordinates to those of `to`.
-    fn carry<O>(&mut self, objective: &O, to: &[Whitening<F>]) -> Result<(), Error>
+    /// Gives the objective its U and c of before this step, or none before the first.
+    fn revert<O>(&self, objective: &mut O) -> Result<(), Error>
     where
         O: Reparametrized<F> + ?Sized,
     {
-        let all = places(objective, self.inner.params());
-        for name in VELOCITIES {
-            if let Some(velocity) = self.inner.slot_mut(name) {
-                reparametrize(velocity, &all, &self.whitenings, to)?;
+        if self.t == 0 {
+            objective.clear_whitening();
+            return Ok(());
+        }
+        let mut all = self.whitenings.iter().enumerate();
+        all.try_for_each(|(index, old)| objective.set_whitening(index, old.u.view(), old.c.view()))
+    }
+
+    /// Takes the velocities from the old coordinates to those of `to`.
+    fn carry(&mut self, to: &[Whitening<F>]) -> Result<(), Error> {
+        let old = self.whitenings.iter().zip(to);
+        for ((dense, place), (old, new)) in self.layers.iter().zip(&self.places).zip(old) {
+            for name in VELOCITIES {
+                let Some(weight) = self.inner.slot(name, place.weight) else {
+                    continue;
+                };
+                // Both parts of the state, side by side.
+                let mut pair = weight.to_vec();
+                let bias = place.bias.and_then(|bias| self.inner.slot(name, bias));
+                pair.extend_from_slice(bias.unwrap_or_default());
+                let (weights, all) = (weight.len(), pair.len());
+                let bias = (all > weights).then_some(weights..all);
+                layer(&mut pair, (0..weights, bias), dense, old, new)?;
+                if let Some(to) = self.inner.slot_mut(name, place.weight) {
+                    to.copy_from_slice(&pair[..weights]);
+                }
+                if let Some(to) = place.bias.and_then(|bias| self.inner.slot_mut(name, bias)) {
+                    to.copy_from_slice(&pair[weights..]);
+                }
             }
         }
         Ok(())
@@ -212,68 +239,47 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     {
         let loss = objective.grad(&self.next, &mut self.gradient)?;
         let report = Report::new(loss)?;
-        self.inner.params().check_gradient(&self.gradient)?;
+        self.inner.check_whole(&self.gradient)?;
         Ok(report)
     }
 }
 
-/// Where a layer's weight and bias are.
-struct Places {
-    weight: std::ops::Range<usize>,
-    rows: usize,
-    bias: Option<std::ops::Range<usize>>,
-}
-
-/// Of every layer.
-fn places<F: Scalar, O>(objective: &O, params: &ParamMap) -> Vec<Option<Places>>
-where
-    O: Reparametrized<F> + ?Sized,
-{
-    let segment = |at: usize| params.segments().get(at);
-    let place = |index| {
-        let (weight, bias) = objective.segments(index)?;
-        Some(Places {
-            weight: segment(weight)?.range.clone(),
-            rows: *segment(weight)?.shape.first()?,
-            bias: bias.and_then(segment).map(|bias| bias.range.clone()),
-        })
-    };
-    (0..objective.layers()).map(place).collect()
-}
-
 /// Takes all layers from the old coordinates to the new.
-fn reparametrize<F: Scalar>(
+fn reparametrize<F: Decompose>(
     x: &mut [F],
-    places: &[Option<Places>],
+    layers: &[Dense],
     old: &[Whitening<F>],
     new: &[Whitening<F>],
 ) -> Result<(), Error> {
-    for (places, (old, new)) in places.iter().zip(old.iter().zip(new)) {
-        if let Some(places) = places {
-            layer(x, places, old, new)?;
-        }
+    for (dense, (old, new)) in layers.iter().zip(old.iter().zip(new)) {
+        layer(
+            x,
+            (dense.weight.clone(), dense.bias.clone()),
+            dense,
+            old,
+            new,
+        )?;
     }
     Ok(())
 }
 
-/// V ← V·U_old·U_new⁻¹ and d ← d + W·(c_new − c_old) with W = V·U_old.
-fn layer<F: Scalar>(
+/// V ← V·U_old·U_new⁻¹ and d ← d + W·(c_new − c_old) with W = V·U_old, where V and d are in `x`.
+fn layer<F: Decompose>(
     x: &mut [F],
-    places: &Places,
+    (weight, bias): (Range<usize>, Option<Range<usize>>),
+    dense: &Dense,
     old: &Whitening<F>,
     new: &Whitening<F>,
 ) -> Result<(), Error> {
-    let (shape, zero, one) = ((places.rows, old.c.len()), F::zero(), F::one());
-    let v = &x[places.weight.clone()];
-    let v = ArrayView2::from_shape(shape, v).map_err(Error::objective)?;
+    let (shape, zero, one) = ((dense.fan_out, dense.fan_in), F::zero(), F::one());
+    let v = ArrayView2::from_shape(shape, &x[weight.clone()]).map_err(Error::objective)?;
     let mut w = Array2::zeros(shape);
     gemm(one, v, old.u.view(), zero, w.view_mut())?;
-    let v = &mut x[places.weight.clone()];
-    let v = ArrayViewMut2::from_shape(shape, v).map_err(Error::objective)?;
+    let v = ArrayViewMut2::from_shape(shape, &mut x[weight]).map_err(Error::objective)?;
     gemm(one, w.view(), new.u_inv.view(), zero, v)?;
-    if let Some(bias) = &places.bias {
+    if let Some(bias) = bias {
         let change: Array1<F> = w.dot(&(&new.c - &old.c));
-        for (d, &change) in x[bias.clone()].iter_mut().zip(&change) {
+        for (d, &change) in x[bias].iter_mut().zip(&change) {
             *d += change;
         }
     }
@@ -288,11 +294,15 @@ where
 {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
         self.inner.params().check_len("x", x.len())?;
-        let due = self.t as f64 % self.whiten.period == 0.0;
+        let due = self.t.is_multiple_of(self.whiten.period.max(1));
         let (mut target, mut fallback) = (None, None);
         if due {
             match self.estimate(objective, x) {
-                Ok(next) => target = Some(next),
+                Ok((next, shown)) => {
+                    let few = Dense::few(&self.layers, shown as u64);
+                    fallback = few.then_some(Fallback::FewSamples);
+                    target = Some(next);
+                }
                 // Without any factor there is nothing to keep.
                 Err(error) if self.t == 0 => return Err(error),
                 Err(_) => fallback = Some(Fallback::FactorKept),
@@ -302,52 +312,64 @@ where
         self.next.extend_from_slice(x);
         self.gradient.resize(x.len(), F::zero());
         if let Some(to) = &target {
-            let all = places(objective, self.inner.params());
-            reparametrize(&mut self.next, &all, &self.whitenings, to)?;
+            reparametrize(&mut self.next, &self.layers, &self.whitenings, to)?;
+            if !all_finite(&self.next) {
+                return Err(FisherError::NonFinite("a reparametrized weight").into());
+            }
             self.install(objective, to)?;
         }
         // Until here, and if this fails, x and the state are as they were.
         let evaluated = self.evaluate(objective);
         if evaluated.is_err() && target.is_some() {
-            self.install(objective, &self.whitenings)?;
+            self.revert(objective)?;
         }
         let mut report = evaluated?;
         if let Some(to) = target {
-            self.carry(objective, &to)?;
+            self.carry(&to)?;
             self.whitenings = to;
         }
         x.copy_from_slice(&self.next);
-        self.inner.apply(x, &self.gradient)?;
-        self.t += 1;
+        self.t = self.t.saturating_add(1);
+        self.inner.advance_whole(x, &self.gradient)?;
+        objective.accept();
         report.fallback = fallback;
         Ok(report)
     }
+}
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        match self.whiten.with(name, value) {
-            Ok(whiten) => self.whiten = whiten,
-            Err(Error::UnknownHyper { .. }) => Method::<F, O>::set(&mut self.inner, name, value)?,
-            Err(error) => return Err(error),
+impl<F: Decompose, R: Rule<F, N>, const N: usize> Tune for ProngCoordinates<F, R, N> {
+    /// Of a field that the rule has too, such as `eps`, ours is `whiten/eps`.
+    fn list(&self) -> Vec<Field> {
+        let own = list_hyper(&*self.whiten).into_iter().map(|field| {
+            let mut named = field;
+            named.name = format!("whiten/{}", named.name);
+            named
+        });
+        self.inner.list().into_iter().chain(own).collect()
+    }
+
+    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
+        if let Some(own) = name.strip_prefix("whiten/") {
+            return self.whiten.change::<F>(own, change);
         }
-        Ok(())
+        match self.inner.change(name, change) {
+            Err(Error::UnknownHyper { .. }) => self.whiten.change::<F>(name, change),
+            other => other,
+        }
     }
 }
 
 impl<F: Decompose, R: Rule<F, N>, const N: usize> State<F> for ProngCoordinates<F, R, N> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         for (index, whitening) in self.whitenings.iter_mut().enumerate() {
-            let mut visitor = Prefixed {
-                prefix: format!("layer{index}"),
-                visitor: &mut *visitor,
-            };
-            whitening.visit(&mut visitor);
+            whitening.visit(&mut Prefixed::new(format!("layer{index}"), visitor));
         }
         visitor.count("updates", &mut self.t);
         self.inner.visit(visitor);
     }
 }
 
-impl<F, R: fmt::Debug, const N: usize> fmt::Debug for ProngCoordinates<F, R, N> {
+impl<F: Scalar, R: Rule<F, N>, const N: usize> fmt::Debug for ProngCoordinates<F, R, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProngCoordinates")
             .field("whiten", &self.whiten)

@@ -1,9 +1,11 @@
-//! Where the dense layers of a model are in its parameter vector.
+//! Where the layers of a model are in its parameter vector, and what they show.
 
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
-use opt_core::{Error, Layer, Layered, Scalar, all_finite};
+use opt_core::{
+    Error, Layer, LayerKind, LayerPlace, Layered, ParamMap, Scalar, first_non_finite, greatest,
+};
 
 use crate::FisherError;
 
@@ -20,21 +22,69 @@ pub(crate) struct Dense {
     pub(crate) bias: Option<Range<usize>>,
 }
 
-/// Whether what a layer shows is finite.
-pub(crate) fn is_finite<F: Scalar>(values: ArrayView2<'_, F>) -> bool {
-    match values.as_slice() {
-        Some(values) => all_finite(values),
-        None => values.iter().all(|v| v.is_finite()),
-    }
-}
-
 impl Dense {
+    /// All layers, if every one is dense and no segment belongs to two of them.
+    pub(crate) fn all(params: &ParamMap, places: &[LayerPlace]) -> Result<Vec<Self>, Error> {
+        let mut taken = vec![false; params.segments().len()];
+        let mut all = Vec::with_capacity(places.len());
+        for (index, place) in places.iter().enumerate() {
+            let (fan_out, fan_in) = place.shape(index, params)?;
+            let weight = params.segment(place.weight)?;
+            let refuse = |why: &str| Error::Layer {
+                index,
+                name: weight.name.clone(),
+                why: why.to_owned(),
+            };
+            if place.kind != LayerKind::Dense {
+                return Err(refuse("only dense layers are taken"));
+            }
+            for at in std::iter::once(place.weight).chain(place.bias) {
+                if std::mem::replace(&mut taken[at], true) {
+                    return Err(refuse("it shares a segment with another layer"));
+                }
+            }
+            let bias = place.bias.map(|bias| params.segment(bias)).transpose()?;
+            all.push(Self {
+                index,
+                name: weight.name.clone(),
+                fan_out,
+                fan_in,
+                weight: weight.range.clone(),
+                bias: bias.map(|bias| bias.range.clone()),
+            });
+        }
+        Ok(all)
+    }
+
+    /// As [`all`](Self::all), if the layers have every parameter.
+    pub(crate) fn covering(params: &ParamMap, places: &[LayerPlace]) -> Result<Vec<Self>, Error> {
+        let all = Self::all(params, places)?;
+        for segment in params.segments().iter().filter(|s| !s.range.is_empty()) {
+            let mut ranges = all.iter().flat_map(Self::ranges);
+            if !ranges.any(|range| range == segment.range) {
+                return Err(FisherError::NotDense(segment.name.clone()).into());
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether so many samples are fewer than some layer has inputs.
+    pub(crate) fn few(all: &[Self], samples: u64) -> bool {
+        all.iter().any(|dense| samples < dense.fan_in as u64)
+    }
+
+    /// Whether a step d of the weight is not 0, and yet too short to move it in its type.
+    pub(crate) fn vanishes<F: Scalar>(&self, x: &[F], d: &[F]) -> bool {
+        let (x, d) = (&x[self.weight.clone()], &d[self.weight.clone()]);
+        x.iter().zip(d).all(|(&x, &d)| x + d == x) && d.iter().any(|d| !d.is_zero())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.weight.len() + self.bias.as_ref().map_or(0, Range::len)
     }
 
     /// Of the weight and of the bias, if there is one.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         std::iter::once(self.weight.clone()).chain(self.bias.clone())
     }
 
@@ -50,59 +100,63 @@ impl Dense {
         ArrayViewMut2::from_shape(shape, &mut v[self.weight.clone()]).map_err(Error::objective)
     }
 
-    /// The layer as the objective shows it, after all shapes were checked.
-    pub(crate) fn shown<F, O>(objective: &O, index: usize) -> Result<(Self, Layer<'_, F>), Error>
+    /// The layer as the objective shows it, after its shapes were checked.
+    pub(crate) fn shown<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
     where
         F: Scalar,
         O: Layered<F> + ?Sized,
     {
-        let layers = objective.layers();
-        let layer = objective.layer(index).filter(|_| index < layers);
-        let layer = layer.ok_or(FisherError::NoLayer { index, layers })?;
-        let places = objective.segments(index);
-        let (weight, bias) = places.ok_or(FisherError::NoLayer { index, layers })?;
-        let segments = objective.params().segments();
-        let (samples, fan_out) = layer.delta.dim();
-        let fan_in = layer.input.ncols();
-        let place = |segment: usize, len: Option<usize>| {
-            let segment = segments.get(segment);
-            let segment = segment.filter(|s| len == Some(s.range.len()));
-            segment.ok_or(FisherError::LayerShape(index))
-        };
-        let weight = place(weight, fan_out.checked_mul(fan_in))?;
-        let bias = bias.map(|bias| place(bias, Some(fan_out))).transpose()?;
-        if layer.input.nrows() != samples {
-            return Err(FisherError::LayerShape(index).into());
+        let layer = objective.layer(self.index).ok_or(FisherError::NoLayer {
+            index: self.index,
+            layers: objective.places().len(),
+        })?;
+        let rows = layer.input.nrows();
+        if layer.input.ncols() != self.fan_in || layer.delta.dim() != (rows, self.fan_out) {
+            return Err(FisherError::LayerShape(self.index).into());
         }
-        let dense = Self {
-            index,
-            name: weight.name.clone(),
-            fan_out,
-            fan_in,
-            weight: weight.range.clone(),
-            bias: bias.map(|bias| bias.range.clone()),
-        };
-        Ok((dense, layer))
+        Ok(layer)
     }
 
-    /// All layers, which must have every parameter exactly once.
-    pub(crate) fn all<F, O>(objective: &O) -> Result<Vec<Self>, Error>
+    /// As [`shown`](Self::shown), of all layers, and refused unless finite. Gives the greatest
+    /// magnitude of an input too.
+    pub(crate) fn all_shown<'a, F, O>(
+        all: &[Self],
+        objective: &'a O,
+    ) -> Result<(Vec<Layer<'a, F>>, F), Error>
     where
         F: Scalar,
         O: Layered<F> + ?Sized,
     {
-        let all = (0..objective.layers()).map(|index| Ok(Self::shown(objective, index)?.0));
-        let all = all.collect::<Result<Vec<_>, Error>>()?;
-        for segment in objective.params().segments() {
-            let weights = all.iter().map(|dense| &dense.weight);
-            let biases = all.iter().filter_map(|dense| dense.bias.as_ref());
-            let owners = weights
-                .chain(biases)
-                .filter(|range| **range == segment.range);
-            if !segment.range.is_empty() && owners.count() != 1 {
-                return Err(FisherError::NotDense(segment.name.clone()).into());
-            }
+        let (mut shown, mut most) = (Vec::with_capacity(all.len()), F::zero());
+        for dense in all {
+            let layer = dense.shown(objective)?;
+            most = most.max(dense.finite(layer.input)?);
+            dense.finite(layer.delta)?;
+            shown.push(layer);
         }
-        Ok(all)
+        Ok((shown, most))
+    }
+
+    /// The greatest magnitude of what the layer shows; refused if it is not finite.
+    fn finite<F: Scalar>(&self, values: ArrayView2<'_, F>) -> Result<F, Error> {
+        let most = match values.as_slice() {
+            Some(values) => greatest(values),
+            None => values.iter().fold(F::zero(), |most, v| {
+                if v.is_finite() {
+                    most.max(v.abs())
+                } else {
+                    F::infinity()
+                }
+            }),
+        };
+        if most.is_finite() {
+            return Ok(most);
+        }
+        let (index, value) = first_non_finite(values.iter()).unwrap_or_default();
+        Err(Error::NonFiniteGradient {
+            segment: self.name.clone(),
+            index,
+            value,
+        })
     }
 }

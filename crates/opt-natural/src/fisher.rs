@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
-use opt_core::{Error, Fisher, Layer, Layered, Scalar, all_finite};
+use opt_core::{Error, Fisher, Layer, Layered, SampledFisher, Scalar, all_finite};
 
 use crate::dense::Dense;
 use opt_linalg::{Cholesky, Decompose, gram, mirror};
@@ -48,12 +48,18 @@ pub enum FisherError {
     #[error("segment `{0}` is not the weight or bias of exactly one dense layer")]
     NotDense(String),
 
-    /// The layers are not where the parameter map makes one expect them.
-    #[error(
-        "layer {0}: weights must be segments of two axes in the order of the layers, each \
-         directly followed by its bias if there is one"
-    )]
-    Order(usize),
+    /// The model has no statistics set to whiten from.
+    #[error("there is no statistics set to whiten from: give the model one")]
+    NoStatistics,
+
+    /// Statistics of a layer that its type cannot hold.
+    #[error("{what} of layer `{layer}` overflow: bring its inputs near 1, or scale the loss")]
+    Overflow {
+        /// Which.
+        what: &'static str,
+        /// The layer's weight.
+        layer: String,
+    },
 
     /// A result that is NaN or infinite, from a finite gradient.
     #[error("{0} is not finite: raise the damping, or lower the learning rate")]
@@ -98,7 +104,7 @@ pub fn sampled_fisher<F, O>(
 ) -> Result<Array2<F>, Error>
 where
     F: Scalar,
-    O: Fisher<F> + ?Sized,
+    O: SampledFisher<F> + ?Sized,
 {
     let mut sum = Sum::new(layer.map_or(Part::All, Part::Layer));
     objective.sample(x, seed)?;
@@ -167,17 +173,24 @@ impl<F: Scalar> Sum<F> {
     /// Adds the mean over the batch for the deltas that the objective shows.
     pub(crate) fn add<O: Layered<F> + ?Sized>(&mut self, objective: &O) -> Result<(), Error> {
         if self.blocks.is_empty() {
+            let (params, places) = (objective.params(), objective.places());
             self.blocks = match self.part {
                 Part::All => {
-                    let (all, len) = (Dense::all(objective)?, objective.params().len());
+                    let (all, len) = (Dense::covering(params, places)?, params.len());
                     let places = all.into_iter().map(Place::in_x).collect();
                     vec![Block::new("the whole network", len, places)?]
                 }
                 Part::Layers => {
-                    let all = Dense::all(objective)?.into_iter();
+                    let all = Dense::covering(params, places)?.into_iter();
                     all.map(Block::of_layer).collect::<Result<_, _>>()?
                 }
-                Part::Layer(index) => vec![Block::of_layer(Dense::shown(objective, index)?.0)?],
+                Part::Layer(index) => {
+                    let all = Dense::all(params, places)?;
+                    let layers = all.len();
+                    let dense = all.into_iter().nth(index);
+                    let none = FisherError::NoLayer { index, layers };
+                    vec![Block::of_layer(dense.ok_or(none)?)?]
+                }
             };
         }
         let rows = &mut self.rows;
@@ -287,10 +300,10 @@ impl<F: Scalar> Block<F> {
     {
         let (mut shown, mut samples) = (Vec::new(), None);
         for place in &self.places {
-            let (dense, layer) = Dense::shown(objective, place.dense.index)?;
+            let layer = place.dense.shown(objective)?;
             let rows = layer.input.nrows();
-            if dense != place.dense || *samples.get_or_insert(rows) != rows {
-                return Err(FisherError::LayerShape(dense.index).into());
+            if *samples.get_or_insert(rows) != rows {
+                return Err(FisherError::LayerShape(place.dense.index).into());
             }
             shown.push(layer);
         }

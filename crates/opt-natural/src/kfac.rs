@@ -1,19 +1,20 @@
-use ndarray::Array2;
 use opt_core::{
-    Bound, Error, Fallback, FieldVisitor, Fisher, Hyper, Layer, Method, ParamMap, Report, Scalar,
-    State, Visit, all_finite, dot,
+    Bound, Choice, Direction, Error, Fallback, FieldVisitor, Hyper, Layer, LayerPlace, Method,
+    ParamMap, Report, SampledFisher, Scalar, Staged, State, Tuned, Visit, all_finite, dot,
 };
+use opt_linalg::Decompose;
 
-use crate::Decompose;
 use crate::FisherError;
-use crate::dense::{Dense, is_finite};
-use crate::kronecker::{Along, Factors, Quadratic, layers};
+use crate::blocks::Blocks;
+use crate::dense::Dense;
+use crate::kronecker::{Along, Quadratic};
 
 /// Steps between two adaptations of the damping: T₁ of the paper.
 const ADAPT: u64 = 5;
 
-/// Tenfold raises of the damping before a factor without an inverse is an error.
-const ATTEMPTS: usize = 6;
+/// Where the labels of the quadratic model are drawn, if those of the step are in its inverses: far
+/// from any step's own seed.
+const FRESH: u64 = 1 << 63;
 
 /// Least and greatest multiple of [`Kfac::damping`] that adaptation leaves. ρ is taken on the
 /// minibatch that the step was fitted to, and so is nearly always near 1: without a limit λ would
@@ -28,6 +29,10 @@ pub enum StepSize {
     Fixed,
     /// α and μ minimize the quadratic model M; lr then multiplies the whole step.
     Model,
+}
+
+impl Choice for StepSize {
+    const ALL: &'static [(&'static str, Self)] = &[("fixed", Self::Fixed), ("model", Self::Model)];
 }
 
 /// K-FAC, Kronecker-factored approximate curvature (Martens & Grosse 2015), block-diagonal.
@@ -47,9 +52,10 @@ pub enum StepSize {
 /// as seed. f is the loss of the minibatch. The inverses are taken anew in the first three steps,
 /// and then in every step whose number is a multiple of T.
 ///
-/// Needs [`Fisher`], that every parameter belongs to one dense layer, and that each bias directly
-/// follows its weight. A step takes two passes forward and backward, which spare the product that
-/// makes the gradient; for each layer of n inputs and m outputs 3·batch·(n² + m²) operations and
+/// [`method`](Self::method) needs [`SampledFisher`], and that every parameter belongs to one dense
+/// layer; [`direction`](Self::direction) is the preconditioned gradient alone, for any
+/// [`Update`](opt_core::Update) and with parameters outside of layers. A step takes two passes
+/// forward and backward, which spare the product that makes the gradient; for each layer of n inputs and m outputs 3·batch·(n² + m²) operations and
 /// three or four products of (batch, n) by (n, m); and 2(n³ + m³)/T. A penalty inside the
 /// objective costs 2mn(m + n) more.
 ///
@@ -58,7 +64,9 @@ pub enum StepSize {
 /// rises. The step's report says so.
 ///
 /// Differs from the paper: vᵀFv in M is the mean of (gₙᵀv)² over the samples n, with one drawn
-/// label each, which is unbiased but not exact; γ = √λ is not searched for; an L2 penalty is the
+/// label each, which is unbiased but not exact. Labels that are in the inverses would make it too
+/// small (0.48 of the exact value for 7 samples), so that a step that takes inverses anew draws
+/// others for it, at one more pass. γ = √λ is not searched for; an L2 penalty is the
 /// objective's, and its curvature is not added to λ; statistics take the whole minibatch; λ has
 /// limits.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +84,7 @@ pub struct Kfac {
     /// Upper limit of κ, the weight of the old statistics.
     pub decay: f64,
     /// T, steps between two inversions.
-    pub period: f64,
+    pub period: u64,
     /// Whether α and μ are fixed.
     pub step_size: StepSize,
 }
@@ -89,7 +97,7 @@ impl Default for Kfac {
             damping: 1.0,
             damping_decay: 0.95,
             decay: 0.95,
-            period: 10.0,
+            period: 10,
             step_size: StepSize::Model,
         }
     }
@@ -97,173 +105,161 @@ impl Default for Kfac {
 
 impl Hyper for Kfac {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("damping", &mut self.damping, Bound::NonNegative);
-        visit("damping_decay", &mut self.damping_decay, Bound::Shrink);
-        visit("decay", &mut self.decay, Bound::Unit);
-        visit("period", &mut self.period, Bound::Count);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("damping_decay", &mut self.damping_decay, Bound::Shrink);
+        visit.real("decay", &mut self.decay, Bound::Unit);
+        visit.count("period", &mut self.period, 1);
+        visit.choice("step_size", &mut self.step_size);
+    }
+}
+
+impl Kfac {
+    /// The whole method, with its own step size and its veto.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not where its
+    /// place says; [`FisherError::NotDense`] inside [`Error::Objective`] for a parameter outside of
+    /// layers.
+    pub fn method<F: Decompose>(
+        &self,
+        params: &ParamMap,
+        places: &[LayerPlace],
+    ) -> Result<KfacMethod<F>, Error> {
+        let zeros = vec![F::zero(); params.len()];
+        Ok(KfacMethod {
+            hyper: Tuned::new::<F>(self.clone())?,
+            blocks: Blocks::new(Dense::covering(params, places)?),
+            params: params.clone(),
+            velocity: zeros.clone(),
+            scale: 1.0,
+            rest: zeros.clone(),
+            step: zeros.clone(),
+            next: zeros,
+        })
+    }
+
+    /// The preconditioned gradient G⁻¹∇A⁻¹ alone, damped by `damping`, which stays. Only `damping`,
+    /// `decay` and `period` are read. Parameters outside of layers follow their plain gradient.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`]; [`Error::Layer`].
+    pub fn direction<F: Decompose>(
+        &self,
+        params: &ParamMap,
+        places: &[LayerPlace],
+    ) -> Result<KfacDirection<F>, Error> {
+        let settings = KfacSettings {
+            damping: self.damping,
+            decay: self.decay,
+            period: self.period,
+        };
+        Ok(KfacDirection {
+            settings: Tuned::new::<F>(settings)?,
+            blocks: Blocks::new(Dense::all(params, places)?),
+            params: params.clone(),
+            rest: vec![F::zero(); params.len()],
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct KfacSettings {
+    damping: f64,
+    decay: f64,
+    period: u64,
+}
+
+impl Hyper for KfacSettings {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("decay", &mut self.decay, Bound::Unit);
+        visit.count("period", &mut self.period, 1);
+    }
+}
+
+/// The gradient as K-FAC preconditions it: made by [`Kfac::direction`].
+#[derive(Clone, Debug)]
+pub struct KfacDirection<F: Scalar> {
+    settings: Tuned<KfacSettings>,
+    params: ParamMap,
+    blocks: Blocks<F>,
+    rest: Vec<F>,
+}
+
+opt_core::tune_by!(KfacDirection, settings);
+
+impl<F: Decompose, O: SampledFisher<F> + ?Sized> Direction<F, O> for KfacDirection<F> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
+        self.params.check_len("x", x.len())?;
+        let (rest, blocks) = (&mut self.rest, &mut self.blocks);
+        let mut report = blocks.differentiate(objective, &self.params, x, rest)?;
+        let (t, invert) = blocks.turn(self.settings.period);
+        let shown = blocks.sample(objective, x, t)?;
+        let damping = (self.settings.damping, 1.0);
+        if blocks.refresh(&shown, invert, self.settings.decay, damping)? > 1.0 {
+            report.fallback = Some(Fallback::DampingRaised);
+        }
+        d.copy_from_slice(rest);
+        blocks.precondition(&shown, rest, d)?;
+        if blocks.vanishes(x, d) {
+            report.fallback = Some(Fallback::Vanishes);
+        }
+        Ok(report)
+    }
+}
+
+impl<F: Decompose> Staged for KfacDirection<F> {
+    fn commit(&mut self) {
+        self.blocks.commit();
+    }
+}
+
+impl<F: Scalar> State<F> for KfacDirection<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        self.blocks.visit(visitor);
     }
 }
 
 /// [`Kfac`] over an objective.
 #[derive(Clone, Debug)]
-pub struct KfacMethod<F> {
-    hyper: Kfac,
+pub struct KfacMethod<F: Scalar> {
+    hyper: Tuned<Kfac>,
     params: ParamMap,
-    layers: Vec<Dense>,
-    moments: Vec<Factors<F>>,
-    inverses: Vec<Factors<F>>,
+    blocks: Blocks<F>,
     velocity: Vec<F>,
     /// λ is the hyper-parameter times this.
     scale: f64,
-    t: u64,
-    next: Next<F>,
-}
-
-/// What a step makes, before it counts: if it fails, nothing has changed.
-#[derive(Clone, Debug)]
-struct Next<F> {
-    moments: Vec<Factors<F>>,
-    inverses: Vec<Factors<F>>,
-    /// Of the loss, where those that the layers show are of drawn labels.
-    deltas: Vec<Array2<F>>,
     /// The gradient but for the part that deltas and inputs make.
     rest: Vec<F>,
-    /// Δ, then δ.
+    /// Δ, then δθ.
     step: Vec<F>,
-    x: Vec<F>,
+    /// θ after the step.
+    next: Vec<F>,
 }
 
-impl<F: Decompose> KfacMethod<F> {
-    /// # Errors
-    /// [`Error::Hyper`].
-    pub fn new(hyper: Kfac, params: &ParamMap) -> Result<Self, Error> {
-        hyper.check()?;
-        let layers = layers(params);
-        let factors: Vec<_> = layers.iter().map(Factors::zeros).collect();
-        let zeros = vec![F::zero(); params.len()];
-        let next = Next {
-            moments: factors.clone(),
-            inverses: factors.clone(),
-            deltas: Vec::new(),
-            rest: zeros.clone(),
-            step: zeros.clone(),
-            x: zeros.clone(),
-        };
-        Ok(Self {
-            hyper,
-            params: params.clone(),
-            layers,
-            moments: factors.clone(),
-            inverses: factors,
-            velocity: zeros,
-            scale: 1.0,
-            t: 0,
-            next,
-        })
-    }
+opt_core::tune_by!(KfacMethod, hyper);
 
+impl<F: Decompose> KfacMethod<F> {
     /// λ, as it was adapted so far.
     pub fn damping(&self) -> f64 {
         self.hyper.damping * self.scale
     }
 
-    /// The layers as the objective shows them, after a check that they are those of the parameter
-    /// map, and finite.
-    fn shown<'a, O>(&self, objective: &'a O) -> Result<Vec<Layer<'a, F>>, Error>
-    where
-        O: Fisher<F> + ?Sized,
-    {
-        let mut shown = Vec::new();
-        for expected in &self.layers {
-            let (dense, layer) = Dense::shown(objective, expected.index)?;
-            if dense != *expected {
-                return Err(FisherError::Order(dense.index).into());
-            }
-            if !(is_finite(layer.input) && is_finite(layer.delta)) {
-                let mut all = layer.input.iter().chain(&layer.delta).enumerate();
-                let (index, value) = (all.find(|(_, v)| !v.is_finite()))
-                    .map_or((0, f64::NAN), |(index, v)| (index, v.f64()));
-                return Err(Error::NonFiniteGradient {
-                    segment: dense.name,
-                    index,
-                    value,
-                });
-            }
-            shown.push(layer);
-        }
-        Ok(shown)
-    }
-
-    /// Keeps the deltas of the loss, and what else its gradient has.
-    fn differentiate<O>(&mut self, objective: &mut O, x: &[F]) -> Result<Report<F>, Error>
-    where
-        O: Fisher<F> + ?Sized,
-    {
-        let report = Report::new(objective.deltas(x, &mut self.next.rest)?)?;
-        self.params.check_gradient(&self.next.rest)?;
-        if Dense::all(objective)?.len() != self.layers.len() {
-            return Err(FisherError::Order(self.layers.len()).into());
-        }
-        let deltas = self.shown(objective)?.into_iter();
-        self.next.deltas = deltas.map(|layer| layer.delta.to_owned()).collect();
-        Ok(report)
-    }
-
-    /// Blends the statistics of what the layers show into the next moments, and inverts them if
-    /// that is due. Gives the factor on λ, which is raised until every factor has an inverse.
-    fn refresh(&mut self, t: u64, due: bool, shown: &[Layer<'_, F>]) -> Result<f64, Error> {
-        let keep = (1.0 - 1.0 / t as f64).min(self.hyper.decay);
-        let Next {
-            moments, inverses, ..
-        } = &mut self.next;
-        for (next, (old, layer)) in moments.iter_mut().zip(self.moments.iter().zip(shown)) {
-            next.blend(old, layer, keep)?;
-            if !next.is_finite() {
-                return Err(FisherError::NonFinite("a Kronecker factor").into());
-            }
-        }
-        let (mut scale, mut attempts) = (self.scale, 0..ATTEMPTS);
-        if !due {
-            return Ok(scale);
-        }
-        loop {
-            let gamma = (self.hyper.damping * scale).sqrt();
-            match Factors::invert_all(inverses, moments, gamma) {
-                Ok(()) => return Ok(scale),
-                Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Writes δ; gives M(δ) if it was needed.
-    fn propose(
+    /// Turns Δ into δθ; gives M(δθ) if it was needed.
+    fn lengthen(
         &mut self,
         shown: &[Layer<'_, F>],
-        (invert, adapt): (bool, bool),
+        model: bool,
         lambda: f64,
     ) -> Result<Option<f64>, Error> {
-        let Next {
-            inverses,
-            deltas,
-            rest,
-            step,
-            ..
-        } = &mut self.next;
-        let (layers, last) = (&self.layers, &self.velocity);
-        let inverses = if invert { &*inverses } else { &self.inverses };
-        for (((dense, inverse), layer), delta) in
-            layers.iter().zip(inverses).zip(shown).zip(&*deltas)
-        {
-            inverse.precondition(dense, (layer.input, delta.view()), rest, step)?;
-        }
         let fixed = self.hyper.step_size == StepSize::Fixed;
         let (mut alpha, mut mu, mut predicted) = (self.hyper.lr, self.hyper.momentum, None);
-        if adapt || !fixed {
-            let d = Along::new(layers, shown, deltas, rest, step)?;
-            let v = Along::new(layers, shown, deltas, rest, last)?;
+        let (blocks, step, last) = (&self.blocks, &self.step, &self.velocity);
+        if model {
+            let along = |v| Along::new(&blocks.layers, shown, &blocks.deltas, &self.rest, v);
+            let (d, v) = (along(step)?, along(last)?);
             let model = Quadratic {
                 slope: [d.slope, v.slope],
                 curvature: [
@@ -279,92 +275,90 @@ impl<F: Decompose> KfacMethod<F> {
             predicted = Some(model.at(alpha, mu));
         }
         let (alpha, mu) = (F::of(alpha), F::of(mu));
-        step.iter_mut()
-            .zip(last)
-            .for_each(|(d, &v)| *d = alpha * *d + mu * v);
+        (self.step.iter_mut().zip(last)).for_each(|(d, &v)| *d = alpha * *d + mu * v);
         Ok(predicted)
     }
 
-    /// The factor on λ after ρ; none if the loss after the step is not finite.
-    fn adapted<O>(&self, objective: &mut O, loss: F, predicted: f64) -> Result<Option<f64>, Error>
+    /// The factor on λ after ρ; none if the loss after the step is not finite, or could not be had.
+    fn adapted<O>(&self, objective: &mut O, loss: F, predicted: f64) -> Option<f64>
     where
-        O: Fisher<F> + ?Sized,
+        O: SampledFisher<F> + ?Sized,
     {
         let omega = self.hyper.damping_decay.powf(ADAPT as f64);
-        let change = objective.value(&self.next.x)?.f64() - loss.f64();
-        Ok(change.is_finite().then(|| match change / predicted {
+        let after = objective.value(&self.next).ok()?;
+        let change = after.f64() - loss.f64();
+        change.is_finite().then(|| match change / predicted {
             ratio if ratio < 0.25 || predicted >= 0.0 => 1.0 / omega,
             ratio if ratio > 0.75 => omega,
             _ => 1.0,
-        }))
+        })
+    }
+
+    /// Writes Δ, and stages the factors; gives the factor on λ.
+    fn propose(&mut self, shown: &[Layer<'_, F>], invert: bool) -> Result<f64, Error> {
+        let (blocks, hyper) = (&mut self.blocks, &*self.hyper);
+        let damping = (hyper.damping, self.scale);
+        let scale = blocks.refresh(shown, invert, hyper.decay, damping)?;
+        blocks.precondition(shown, &self.rest, &mut self.step)?;
+        self.step.iter_mut().for_each(|d| *d = -*d);
+        Ok(scale)
     }
 }
 
-impl<F: Decompose, O: Fisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
+impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
     fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
         self.params.check_len("x", x.len())?;
-        let t = self.t.saturating_add(1);
-        let invert = t <= 3 || t.is_multiple_of(self.hyper.period as u64);
+        let (t, invert) = self.blocks.turn(self.hyper.period);
         let adapt = self.hyper.damping_decay < 1.0 && t.is_multiple_of(ADAPT);
-
-        let mut report = self.differentiate(objective, x)?;
-        objective.sample(x, t)?;
-        let shown = self.shown(objective)?;
-        let mut scale = self.refresh(t, invert, &shown)?;
+        let rest = &mut self.rest;
+        let mut report = self
+            .blocks
+            .differentiate(objective, &self.params, x, rest)?;
+        let mut shown = self.blocks.sample(objective, x, t)?;
+        let mut scale = self.propose(&shown, invert)?;
         if scale > self.scale {
             report.fallback = Some(Fallback::DampingRaised);
         }
-        let predicted = self.propose(&shown, (invert, adapt), self.hyper.damping * scale)?;
-        let Next { step, x: next, .. } = &mut self.next;
-        for ((next, &x), &step) in next.iter_mut().zip(&*x).zip(&*step) {
+        let lambda = self.hyper.damping * scale;
+        let model = adapt || self.hyper.step_size != StepSize::Fixed;
+        if model && invert {
+            // These labels are in the inverses.
+            drop(shown);
+            shown = self.blocks.sample(objective, x, t | FRESH)?;
+        }
+        let predicted = self.lengthen(&shown, model, lambda)?;
+        drop(shown);
+        for ((next, &x), &step) in self.next.iter_mut().zip(&*x).zip(&self.step) {
             *next = x + step;
         }
-        if !all_finite(next) {
+        if !all_finite(&self.next) {
             return Err(FisherError::NonFinite("the step").into());
         }
+        if self.blocks.vanishes(x, &self.step) {
+            report.fallback = Some(Fallback::Vanishes);
+        }
         if let Some(predicted) = predicted.filter(|_| adapt) {
-            let factor = self.adapted(objective, report.loss, predicted)?;
+            let factor = self.adapted(objective, report.loss, predicted);
             if factor.is_none() {
-                self.next.step.fill(F::zero());
-                self.next.x.copy_from_slice(x);
+                self.step.fill(F::zero());
+                self.next.copy_from_slice(x);
                 report.fallback = Some(Fallback::NotMade);
             }
             scale *= factor.unwrap_or(1.0 / self.hyper.damping_decay.powf(ADAPT as f64));
         }
-
-        std::mem::swap(&mut self.moments, &mut self.next.moments);
-        std::mem::swap(&mut self.velocity, &mut self.next.step);
-        if invert {
-            std::mem::swap(&mut self.inverses, &mut self.next.inverses);
-        }
-        x.copy_from_slice(&self.next.x);
+        std::mem::swap(&mut self.velocity, &mut self.step);
+        self.blocks.commit();
+        x.copy_from_slice(&self.next);
         self.scale = scale.clamp(LIMITS.0, LIMITS.1);
-        self.t = t;
+        objective.accept();
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
 impl<F: Scalar> State<F> for KfacMethod<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        visitor.count("t", &mut self.t);
         visitor.number("scale", &mut self.scale);
-        let factors = [("", &mut self.moments), ("inverse ", &mut self.inverses)];
-        for (what, factors) in factors {
-            for (dense, Factors { a, g }) in self.layers.iter().zip(factors) {
-                for (letter, matrix) in [("A", a), ("G", g)] {
-                    let shape = [matrix.nrows(), matrix.ncols()];
-                    if let Some(data) = matrix.as_slice_mut() {
-                        let name = format!("{what}{letter}/{}", dense.name);
-                        visitor.buffer(&name, &shape, data);
-                    }
-                }
-            }
-        }
+        self.blocks.visit(visitor);
         self.params.visit("velocity", &mut self.velocity, visitor);
     }
 }

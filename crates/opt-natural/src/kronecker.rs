@@ -1,7 +1,7 @@
 //! The Kronecker factors of one dense layer's block of the Fisher matrix.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
-use opt_core::{Error as CoreError, Layer, ParamMap, Scalar, dot};
+use opt_core::{Error as CoreError, Layer, Scalar, dot};
 use opt_linalg::{Cholesky, Decompose, Error, gemm, gram};
 use rayon::prelude::*;
 
@@ -14,31 +14,6 @@ pub(crate) struct Factors<F> {
     /// Of moments, only the lower triangle counts.
     pub(crate) a: Array2<F>,
     pub(crate) g: Array2<F>,
-}
-
-/// The dense layers that a parameter map looks like: every segment of two axes is a weight, and
-/// the vector right after it its bias, if the length is right.
-pub(crate) fn layers(params: &ParamMap) -> Vec<Dense> {
-    let segments = params.segments();
-    let weights = segments.iter().enumerate().filter_map(|(at, segment)| {
-        let &[fan_out, fan_in] = segment.shape.as_slice() else {
-            return None;
-        };
-        let next = segments.get(at + 1);
-        let bias = next.filter(|bias| bias.shape == [fan_out]);
-        Some((segment, fan_out, fan_in, bias))
-    });
-    let dense = weights
-        .enumerate()
-        .map(|(index, (segment, fan_out, fan_in, bias))| Dense {
-            index,
-            name: segment.name.clone(),
-            fan_out,
-            fan_in,
-            weight: segment.range.clone(),
-            bias: bias.map(|bias| bias.range.clone()),
-        });
-    dense.collect()
 }
 
 impl<F: Decompose> Factors<F> {
@@ -106,7 +81,7 @@ impl<F: Decompose> Factors<F> {
         results.into_iter().collect()
     }
 
-    /// Writes −G⁻¹·∇·A⁻¹ over the layer's part of `out`, where self are inverses and
+    /// Writes G⁻¹·∇·A⁻¹ over the layer's part of `out`, where self are inverses and
     /// ∇ = δᵀh̄ + rest: by (δG⁻¹)ᵀ(h̄A⁻¹), which is cheaper than forming ∇ where there are fewer
     /// samples than inputs and outputs.
     pub(crate) fn precondition(
@@ -132,11 +107,11 @@ impl<F: Decompose> Factors<F> {
             right += &self.a.row(fan_in);
         }
         let (weights, bias) = right.view().split_at(Axis(1), fan_in);
-        gemm(-one, left.t(), weights, zero, dense.weight_mut(out)?)?;
+        gemm(one, left.t(), weights, zero, dense.weight_mut(out)?)?;
         if let Some(b) = dense.bias.clone() {
             let column = ArrayViewMut2::from_shape((dense.fan_out, 1), &mut out[b]);
             gemm(
-                -one,
+                one,
                 left.t(),
                 bias,
                 zero,
@@ -152,7 +127,7 @@ impl<F: Decompose> Factors<F> {
         Ok(())
     }
 
-    /// Takes G⁻¹·rest·A⁻¹ from the layer's part of `out`.
+    /// Adds G⁻¹·rest·A⁻¹ to the layer's part of `out`.
     fn precondition_rest(&self, dense: &Dense, rest: &[F], out: &mut [F]) -> Result<(), CoreError> {
         let (zero, one, fan_in) = (F::zero(), F::one(), dense.fan_in);
         let mut wide = Array2::zeros((dense.fan_out, self.a.ncols()));
@@ -166,13 +141,13 @@ impl<F: Decompose> Factors<F> {
         gemm(one, self.g.view(), wide.view(), zero, left.view_mut())?;
         gemm(one, left.view(), self.a.view(), zero, wide.view_mut())?;
         let mut weight = dense.weight_mut(out)?;
-        weight -= &wide.slice(s![.., ..fan_in]);
+        weight += &wide.slice(s![.., ..fan_in]);
         if let Some(bias) = dense.bias.clone() {
             let column = wide.column(fan_in);
             out[bias]
                 .iter_mut()
                 .zip(column)
-                .for_each(|(to, &d)| *to -= d);
+                .for_each(|(to, &d)| *to += d);
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 use opt_core::{
-    Bound, Error, FieldVisitor, Fisher, Hyper, Method, ParamMap, Report, Scalar, State, Visit,
+    Bound, Choice, Direction, Error, FieldVisitor, FirstOrder, Fisher, Hyper, LayerPlace, ParamMap,
+    Report, Rule, Scalar, Slot, Staged, State, Step, Train, Tuned, Visit, each,
 };
+use opt_linalg::Decompose;
 
-use crate::Decompose;
+use crate::dense::Dense;
 use crate::fisher::{Part, Sum};
 
 /// Whose labels a Fisher matrix is the expectation over.
@@ -17,6 +19,14 @@ pub enum Curvature {
     EmpiricalFisher,
 }
 
+impl Choice for Curvature {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("fisher", Self::Fisher),
+        ("sampled-fisher", Self::SampledFisher),
+        ("empirical-fisher", Self::EmpiricalFisher),
+    ];
+}
+
 /// Which part of a Fisher matrix is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,6 +35,10 @@ pub enum Blocks {
     Full,
     /// One block for weight and bias of each layer; 0 between layers.
     Layers,
+}
+
+impl Choice for Blocks {
+    const ALL: &'static [(&'static str, Self)] = &[("full", Self::Full), ("layers", Self::Layers)];
 }
 
 /// The natural gradient, damped (Amari, Natural gradient works efficiently in learning, 1998).
@@ -71,72 +85,136 @@ impl Default for NaturalGradient {
 
 impl Hyper for NaturalGradient {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.choice("curvature", &mut self.curvature);
+        visit.choice("blocks", &mut self.blocks);
     }
 }
 
-/// [`NaturalGradient`] over an objective. Its only state is the number of steps.
+impl NaturalGradient {
+    /// The natural gradient alone: `lr` is not read.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not where its
+    /// place says; [`FisherError::NotDense`](crate::FisherError::NotDense) inside
+    /// [`Error::Objective`] for a parameter outside of layers.
+    pub fn direction<F: Decompose>(
+        &self,
+        params: &ParamMap,
+        places: &[LayerPlace],
+    ) -> Result<NaturalDirection<F>, Error> {
+        Dense::covering(params, places)?;
+        let settings = Metric {
+            damping: self.damping,
+            curvature: self.curvature,
+            blocks: self.blocks,
+        };
+        Ok(NaturalDirection {
+            settings: Tuned::new::<F>(settings)?,
+            params: params.clone(),
+            t: 0,
+            gradient: vec![F::zero(); params.len()],
+        })
+    }
+
+    /// The method, θ ← θ − αd.
+    ///
+    /// # Errors
+    /// As [`direction`](Self::direction).
+    pub fn method<F: Decompose>(
+        &self,
+        params: &ParamMap,
+        places: &[LayerPlace],
+    ) -> Result<NaturalMethod<F>, Error> {
+        let descent = FirstOrder::new(Descent { lr: self.lr }, params)?;
+        Ok(Train::along(self.direction(params, places)?, descent))
+    }
+}
+
+/// The natural gradient with plain descent.
+pub type NaturalMethod<F> = Train<F, NaturalDirection<F>, FirstOrder<F, Descent, 0>>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Metric {
+    damping: f64,
+    curvature: Curvature,
+    blocks: Blocks,
+}
+
+impl Hyper for Metric {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.choice("curvature", &mut self.curvature);
+        visit.choice("blocks", &mut self.blocks);
+    }
+}
+
+/// θ ← θ − αd for a direction d.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descent {
+    /// α.
+    pub lr: f64,
+}
+
+impl Hyper for Descent {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+    }
+}
+
+impl<F: Scalar> Rule<F, 0> for Descent {
+    fn slots(&self) -> [Slot; 0] {
+        []
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 0]) -> bool {
+        let lr = F::of(self.lr);
+        each(x, g, slots, move |x, g, []| (x - lr * g, []))
+    }
+}
+
+/// The natural gradient: made by [`NaturalGradient::direction`]. Its only state is the number of
+/// steps.
 #[derive(Clone, Debug)]
-pub struct NaturalGradientMethod<F> {
-    hyper: NaturalGradient,
+pub struct NaturalDirection<F: Scalar> {
+    settings: Tuned<Metric>,
     params: ParamMap,
     t: u64,
     gradient: Vec<F>,
-    direction: Vec<F>,
 }
 
-impl<F: Decompose> NaturalGradientMethod<F> {
-    /// # Errors
-    /// [`Error::Hyper`].
-    pub fn new(hyper: NaturalGradient, params: &ParamMap) -> Result<Self, Error> {
-        hyper.check()?;
-        let (params, gradient, direction) = (params.clone(), Vec::new(), Vec::new());
-        Ok(Self {
-            hyper,
-            params,
-            t: 0,
-            gradient,
-            direction,
-        })
-    }
-}
+opt_core::tune_by!(NaturalDirection, settings);
 
-impl<F: Decompose, O: Fisher<F> + ?Sized> Method<F, O> for NaturalGradientMethod<F> {
-    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, Error> {
+impl<F: Decompose, O: Fisher<F> + ?Sized> Direction<F, O> for NaturalDirection<F> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
         self.params.check_len("x", x.len())?;
-        let t = self.t.saturating_add(1);
-        self.gradient.resize(x.len(), F::zero());
-        self.direction.resize(x.len(), F::zero());
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
         self.params.check_gradient(&self.gradient)?;
-        let mut sum = Sum::new(match self.hyper.blocks {
+        let mut sum = Sum::new(match self.settings.blocks {
             Blocks::Full => Part::All,
             Blocks::Layers => Part::Layers,
         });
-        match self.hyper.curvature {
+        match self.settings.curvature {
             Curvature::Fisher => sum.exact(objective, x)?,
             Curvature::SampledFisher => {
-                objective.sample(x, t)?;
+                objective.sample(x, self.t.saturating_add(1))?;
                 sum.add(objective)?;
             }
             Curvature::EmpiricalFisher => sum.add(objective)?,
         }
-        let direction = &mut self.direction;
-        sum.solve(&self.gradient, self.hyper.damping, direction)?;
-        let lr = F::of(self.hyper.lr);
-        x.iter_mut().zip(direction).for_each(|(x, d)| *x -= lr * *d);
-        self.t = t;
+        sum.solve(&self.gradient, self.settings.damping, d)?;
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
-impl<F: Scalar> State<F> for NaturalGradientMethod<F> {
+impl<F: Scalar> Staged for NaturalDirection<F> {
+    fn commit(&mut self) {
+        self.t = self.t.saturating_add(1);
+    }
+}
+
+impl<F: Scalar> State<F> for NaturalDirection<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         visitor.count("t", &mut self.t);
     }

@@ -1,38 +1,52 @@
-use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, each};
+use opt_core::{
+    Bound, Error, FieldVisitor, FirstOrder, Hyper, LayerPlace, ParamMap, Rule, Scalar, Slot, Step,
+    Train, each,
+};
+use opt_linalg::Decompose;
 
-use crate::factor::{Settings, Whitens};
+use crate::preconditioner::{ProngDirection, ProngSettings};
 
 /// PRONG, projected natural gradient descent (Desjardins, Simonyan, Pascanu & Kavukcuoglu 2015),
-/// in canonical coordinates: a preconditioner of W and b, over [`Preconditioned`](crate::Preconditioned).
+/// in canonical coordinates: a preconditioner of W and b.
 ///
 /// The deck's algorithm trains V and d of a = V·U(h − c) + d by gradient descent, where U whitens
 /// the layer's input h. In W = V·U and b = d − W·c the same step is
 ///
 /// ```text
-/// ΔW = Σ δ(h − c)ᵀ·(Σ_h + εI)⁻¹
+/// ΔW = (Σ δ(h − c)ᵀ + R)·(Σ_h + εI)⁻¹
 /// Δb = Σ δ − ΔW·c
 /// v ← μv + α(ΔW, Δb)
 /// (W, b) ← (W, b) − v
 /// ```
 ///
-/// with c and Σ_h the mean and covariance of h, and δ = ∂loss/∂a. U is not needed, only the
+/// with c and Σ_h the mean and covariance of h, δ = ∂loss/∂a, and R the gradient of a penalty on W,
+/// such as l2·W. U is not needed, only the
 /// inverse; and as the layers are plain, forward and backward cost what they always do. What is
 /// added is one product of (batch, fan_in) by (fan_in, fan_in) per layer, where the whitened
-/// layers of [`ProngCoordinates`](crate::ProngCoordinates) cost two, forward and backward.
+/// layers of [`ProngCoordinates`](crate::ProngCoordinates) cost two, forward and backward; with a
+/// penalty, one of (fan_out, fan_in) by (fan_in, fan_in) more.
 /// Velocities need no transport, as they live in (W, b). Under gradient descent with or without
 /// momentum the two are equal; for other rules they are not.
 ///
-/// c and Σ_h are of the inputs of the last `samples` samples that the objective has seen, every
-/// `period` updates; until there were so many, the layers are not whitened. A period longer than
-/// the run whitens at initialization alone. Estimate from several times as many samples as the
-/// layer has inputs.
+/// It whitens before the first update, from `samples` samples of the model's statistics set
+/// ([`Layered::observe`](opt_core::Layered::observe)). Without such a set the first steps only
+/// collect, from their minibatches, and x stays ([`Fallback::Collecting`]). From then on c and Σ_h
+/// are of the inputs of the last `samples` samples of training, every `period` updates. A period
+/// longer than the run whitens at initialization alone. Estimate from several times as many samples
+/// as the layer has inputs: fewer than it has inputs do harm ([`Fallback::FewSamples`]).
 ///
-/// Differs from the paper, which runs the samples forward anew with the parameters of the moment:
-/// these are up to samples/batch updates old, and cost no forward pass. The slides' b = d + W·c
-/// and the line that follows from it have the wrong sign, and their loop overwrites U before the
-/// next layer has read it.
+/// Differs from the paper, which runs the samples forward anew with the parameters of the moment
+/// at every refresh: these are up to samples/batch updates old, and cost no forward pass. The
+/// slides' b = d + W·c and the line that follows from it have the wrong sign, and their loop
+/// overwrites U before the next layer has read it.
 ///
-/// It needs [`Layered`](opt_core::Layered); parameters outside of dense layers follow their plain gradient.
+/// [`method`](Self::method) is PRONG with the deck's momentum; [`direction`](Self::direction) the
+/// preconditioned gradient alone, for any [`Update`](opt_core::Update). Both need
+/// [`Layered`](opt_core::Layered), and refuse a layer that is not dense; parameters outside of
+/// layers follow their plain gradient.
+///
+/// [`Fallback::Collecting`]: opt_core::Fallback::Collecting
+/// [`Fallback::FewSamples`]: opt_core::Fallback::FewSamples
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prong {
     /// α. No direction moves by more than α/ε of its gradient: scale it with ε.
@@ -42,9 +56,9 @@ pub struct Prong {
     /// ε, in units of h².
     pub eps: f64,
     /// T, updates between two estimates.
-    pub period: f64,
+    pub period: u64,
     /// N_s, samples of an estimate.
-    pub samples: f64,
+    pub samples: u64,
 }
 
 impl Default for Prong {
@@ -53,19 +67,19 @@ impl Default for Prong {
             lr: 3e-3,
             momentum: 0.9,
             eps: 0.1,
-            period: 100.0,
-            samples: 5000.0,
+            period: 100,
+            samples: 5000,
         }
     }
 }
 
 impl Hyper for Prong {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::Positive);
-        visit("period", &mut self.period, Bound::Count);
-        visit("samples", &mut self.samples, Bound::Count);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::Positive);
+        visit.count("period", &mut self.period, 1);
+        visit.count("samples", &mut self.samples, 1);
     }
 }
 
@@ -75,7 +89,7 @@ impl Hyper for Prong {
 ///
 /// ```text
 /// s ← ρs + (1 − ρ)·mean over the minibatch of (Eᵀ(h − c))²
-/// ΔW = Σ δ(h − c)ᵀ·E diag(1/(s + ε)) Eᵀ
+/// ΔW = (Σ δ(h − c)ᵀ + R)·E diag(1/(s + ε)) Eᵀ
 /// ```
 ///
 /// The paper's text was not at hand: that PRONG+ rescales whitened units by their variance in the
@@ -90,9 +104,9 @@ pub struct ProngPlus {
     /// ε, in units of h².
     pub eps: f64,
     /// T, updates between two estimates.
-    pub period: f64,
+    pub period: u64,
     /// N_s, samples of an estimate.
-    pub samples: f64,
+    pub samples: u64,
     /// ρ.
     pub decay: f64,
 }
@@ -103,8 +117,8 @@ impl Default for ProngPlus {
             lr: 3e-3,
             momentum: 0.9,
             eps: 0.1,
-            period: 100.0,
-            samples: 5000.0,
+            period: 100,
+            samples: 5000,
             decay: 0.95,
         }
     }
@@ -112,54 +126,90 @@ impl Default for ProngPlus {
 
 impl Hyper for ProngPlus {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
-        visit("eps", &mut self.eps, Bound::Positive);
-        visit("period", &mut self.period, Bound::Count);
-        visit("samples", &mut self.samples, Bound::Count);
-        visit("decay", &mut self.decay, Bound::Unit);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::Positive);
+        visit.count("period", &mut self.period, 1);
+        visit.count("samples", &mut self.samples, 1);
+        visit.real("decay", &mut self.decay, Bound::Unit);
     }
 }
 
-impl Whitens for Prong {
-    fn settings(&self) -> Settings {
-        Settings {
-            eps: self.eps,
-            period: self.period,
-            samples: self.samples,
-            decay: None,
-        }
-    }
-}
-
-impl Whitens for ProngPlus {
-    fn settings(&self) -> Settings {
-        Settings {
-            eps: self.eps,
-            period: self.period,
-            samples: self.samples,
-            decay: Some(self.decay),
-        }
-    }
-}
-
-/// The deck's momentum, v ← μv + αg, for the preconditioned gradient.
-macro_rules! heavy_ball {
-    ($rule:ty) => {
-        impl<F: Scalar> Rule<F, 1> for $rule {
-            fn slots(&self) -> [Slot; 1] {
-                [Slot::zero("v")]
+/// The two halves of both.
+macro_rules! halves {
+    ($settings:ident, $this:ident => $decay:expr) => {
+        impl $settings {
+            /// Which way alone: neither `lr` nor `momentum` is read.
+            ///
+            /// # Errors
+            /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not
+            /// where its place says.
+            pub fn direction<F: Decompose>(
+                &self,
+                params: &ParamMap,
+                places: &[LayerPlace],
+            ) -> Result<ProngDirection<F>, Error> {
+                let $this = self;
+                let settings = ProngSettings {
+                    eps: self.eps,
+                    period: self.period,
+                    samples: self.samples,
+                    decay: $decay,
+                };
+                ProngDirection::new(settings, params, places)
             }
 
-            fn update(&self, _t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) {
-                let (lr, mu) = (F::of(self.lr), F::of(self.momentum));
-                each(x, g, slots, move |x, g, [v]| {
-                    let v = mu * v + lr * g;
-                    (x - v, [v])
-                });
+            /// The method: by the deck's momentum.
+            ///
+            /// # Errors
+            /// As [`direction`](Self::direction).
+            pub fn method<F: Decompose>(
+                &self,
+                params: &ParamMap,
+                places: &[LayerPlace],
+            ) -> Result<ProngMethod<F>, Error> {
+                let ball = HeavyBall {
+                    lr: self.lr,
+                    momentum: self.momentum,
+                };
+                let direction = self.direction(params, places)?;
+                Ok(Train::along(direction, FirstOrder::new(ball, params)?))
             }
         }
     };
 }
-heavy_ball!(Prong);
-heavy_ball!(ProngPlus);
+halves!(Prong, _this => None);
+halves!(ProngPlus, this => Some(this.decay));
+
+/// PRONG or PRONG+ with the deck's momentum.
+pub type ProngMethod<F> = Train<F, ProngDirection<F>, FirstOrder<F, HeavyBall, 1>>;
+
+/// The deck's momentum, v ← μv + αd, for a direction d.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeavyBall {
+    /// α.
+    pub lr: f64,
+    /// μ.
+    pub momentum: f64,
+}
+
+impl Hyper for HeavyBall {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
+    }
+}
+
+impl<F: Scalar> Rule<F, 1> for HeavyBall {
+    fn slots(&self) -> [Slot; 1] {
+        [Slot::zero("v")]
+    }
+
+    fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 1]) -> bool {
+        let (lr, mu) = (F::of(self.lr), F::of(self.momentum));
+        each(x, g, slots, move |x, g, [v]| {
+            let v = mu * v + lr * g;
+            (x - v, [v])
+        })
+    }
+}

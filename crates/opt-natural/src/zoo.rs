@@ -1,20 +1,25 @@
 use opt_core::{Entry, Fisher};
 
-use crate::{
-    Decompose, Kfac, KfacMethod, NaturalGradient, NaturalGradientMethod, Preconditioned, Prong,
-    ProngPlus,
-};
+use crate::{Decompose, Kfac, NaturalGradient, Prong, ProngPlus};
 
-/// The methods of this crate that make themselves from a parameter map, by name.
+/// The methods of this crate, by name.
 pub fn zoo<F: Decompose, O: Fisher<F> + ?Sized + 'static>() -> Vec<Entry<F, O>> {
     vec![
-        Entry::method("prong", Prong::default(), Preconditioned::new),
-        Entry::method("prong-plus", ProngPlus::default(), Preconditioned::new),
+        Entry::method("prong", Prong::default(), |prong, objective: &O| {
+            prong.method(objective.params(), objective.places())
+        }),
+        Entry::method(
+            "prong-plus",
+            ProngPlus::default(),
+            |prong, objective: &O| prong.method(objective.params(), objective.places()),
+        ),
         Entry::method(
             "natural-gradient",
             NaturalGradient::default(),
-            NaturalGradientMethod::new,
+            |natural, objective: &O| natural.method(objective.params(), objective.places()),
         ),
-        Entry::method("kfac", Kfac::default(), KfacMethod::new),
+        Entry::method("kfac", Kfac::default(), |kfac, objective: &O| {
+            kfac.method(objective.params(), objective.places())
+        }),
     ]
 }

@@ -90,7 +90,8 @@ fn backward<F: Scalar>(
     slope: impl Fn(F) -> F + 'static,
 ) {
     let Some(mask) = mask else {
-        return each(delta, out, [], move |d, h, []| (d * slope(h), []));
+        each(delta, out, [], move |d, h, []| (d * slope(h), []));
+        return;
     };
     each(delta, out, [], move |d, h, []| (d * slope(h * keep), []));
     each(delta, mask, [], |d, m, []| (d * m, []));

@@ -47,16 +47,17 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// Copies a minibatch that [`check`] has passed; with a seed, draws the dropout masks. A
-    /// prediction has no target.
+    /// Copies a minibatch that [`check`] has passed, all rows or the chosen ones; with a seed, draws
+    /// the dropout masks. A prediction has no target.
     pub(crate) fn load(
         &mut self,
         spec: &Spec,
         inputs: ArrayView2<'_, F>,
         target: Option<Target<'_, F>>,
+        chosen: Option<&[usize]>,
         seed: Option<u64>,
     ) -> Result<(), Error> {
-        let (rows, outputs) = (inputs.nrows(), spec.outputs());
+        let (rows, outputs) = (chosen.map_or(inputs.nrows(), <[_]>::len), spec.outputs());
         // All that can fail comes first.
         grow(&mut self.input, rows, spec.inputs)?;
         if spec.loss != Loss::SoftmaxCrossEntropy {
@@ -70,24 +71,34 @@ impl<F: Scalar> Batch<F> {
                 grow(mask, rows, layer.units)?;
             }
         }
-        view_mut(&mut self.input, rows, spec.inputs)?.assign(&inputs);
+        copy(
+            inputs,
+            chosen,
+            view_mut(&mut self.input, rows, spec.inputs)?,
+        );
         match target {
             None => {}
             Some(Target::Classes(classes)) => {
-                self.classes[..rows].copy_from_slice(classes);
+                let own = &mut self.classes[..rows];
+                match chosen {
+                    None => own.copy_from_slice(classes),
+                    Some(chosen) => {
+                        (own.iter_mut().zip(chosen)).for_each(|(class, &row)| *class = classes[row])
+                    }
+                }
                 if spec.loss != Loss::SoftmaxCrossEntropy {
                     let values = &mut self.values[..rows * outputs];
                     values.fill(F::zero());
-                    for (row, &class) in values.chunks_exact_mut(outputs).zip(classes) {
+                    for (row, &class) in values.chunks_exact_mut(outputs).zip(&*own) {
                         row[usize::from(class)] = F::one();
                     }
                 }
             }
             Some(Target::Values(values)) => {
-                view_mut(&mut self.values, rows, outputs)?.assign(&values);
+                copy(values, chosen, view_mut(&mut self.values, rows, outputs)?);
             }
             Some(Target::Inputs) => {
-                view_mut(&mut self.values, rows, outputs)?.assign(&inputs);
+                copy(inputs, chosen, view_mut(&mut self.values, rows, outputs)?);
             }
         }
         if let Some(seed) = seed {
@@ -130,6 +141,19 @@ impl<F: Scalar> Batch<F> {
     }
 }
 
+/// Copies all rows, or the chosen ones in their order, which [`check`] has passed.
+fn copy<F: Scalar>(
+    from: ArrayView2<'_, F>,
+    chosen: Option<&[usize]>,
+    mut to: ArrayViewMut2<'_, F>,
+) {
+    match chosen {
+        None => to.assign(&from),
+        Some(chosen) => (to.rows_mut().into_iter().zip(chosen))
+            .for_each(|(mut to, &row)| to.assign(&from.row(row))),
+    }
+}
+
 /// A rate in units of 1/65536. Never 65536, which would drop everything.
 fn threshold(rate: f64) -> u16 {
     (rate * 65536.0).round() as u16 // saturates
@@ -160,11 +184,13 @@ fn draw<F>(key: u64, row: usize, rate: f64, values: &mut [F], f: impl Fn(&mut F,
     }
 }
 
-/// Refuses inputs and targets that the network can't take.
+/// Refuses inputs and targets that the network can't take, and chosen rows that are not there. Of
+/// the classes only those of chosen rows are looked at.
 pub(crate) fn check<F: Scalar>(
     spec: &Spec,
     inputs: &ArrayView2<'_, F>,
     target: Target<'_, F>,
+    chosen: Option<&[usize]>,
 ) -> Result<(), Error> {
     check_inputs(spec, inputs)?;
     let (rows, outputs) = (inputs.nrows(), spec.outputs());
@@ -185,17 +211,27 @@ pub(crate) fn check<F: Scalar>(
             targets,
         });
     }
+    if let Some(chosen) = chosen {
+        if chosen.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        if let Some(&row) = chosen.iter().find(|&&row| row >= rows) {
+            return Err(Error::Row { row, rows });
+        }
+    }
     let Target::Classes(classes) = target else {
         return Ok(());
     };
-    match (0..)
-        .zip(classes)
-        .find(|&(_, &c)| usize::from(c) >= outputs)
-    {
+    let wrong = |&row: &usize| usize::from(classes[row]) >= outputs;
+    let row = match chosen {
+        None => (0..rows).find(wrong),
+        Some(chosen) => chosen.iter().copied().find(wrong),
+    };
+    match row {
         None => Ok(()),
-        Some((row, &class)) => Err(Error::Class {
+        Some(row) => Err(Error::Class {
             row,
-            class,
+            class: classes[row],
             outputs,
         }),
     }

@@ -6,75 +6,11 @@ use opt_core::{
 };
 
 use crate::batch::{Batch, check};
-use crate::mlp::pooled;
-use crate::net::{Net, Pass};
-use crate::tangent::{Matrix, Tangent};
-use crate::{Error, Mlp, Spec, Target};
-
-/// The workspace of curvature, and the samples that it is taken on.
-#[derive(Clone)]
-pub(crate) struct Curvature<F> {
-    /// Its own minibatch, if one has been loaded.
-    batch: Option<Batch<F>>,
-    /// Of the network at `at`.
-    pass: Pass<F>,
-    at: Vec<F>,
-    /// How much of `pass` belongs to `at` and to the minibatch.
-    depth: Depth,
-    tangent: Tangent<F>,
-    work: [Vec<F>; 2],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
-    Nothing,
-    Forward,
-    Backward,
-}
-
-impl<F: Scalar> Curvature<F> {
-    pub(crate) fn new(spec: &Spec) -> Self {
-        Self {
-            batch: None,
-            pass: Pass::new(spec),
-            at: Vec::new(),
-            depth: Depth::Nothing,
-            tangent: Tangent::new(spec.layers.len()),
-            work: [Vec::new(), Vec::new()],
-        }
-    }
-
-    /// Forgets what was computed on the minibatch before.
-    pub(crate) fn invalidate(&mut self) {
-        self.depth = Depth::Nothing;
-    }
-
-    /// Runs the network forward, or forward and backward, unless that has been done at this `x`.
-    fn linearize(
-        &mut self,
-        net: &Net<F>,
-        x: &[F],
-        batch: &Batch<F>,
-        depth: Depth,
-    ) -> Result<(), Error> {
-        if self.depth >= depth && self.at == x {
-            return Ok(());
-        }
-        self.depth = Depth::Nothing;
-        let pass = &mut self.pass;
-        match depth {
-            Depth::Backward => {
-                net.objective(x, batch, pass)?;
-                net.backward(x, batch, pass, None)?;
-            }
-            _ => net.forward(x, batch, pass, net.spec.layers.len())?,
-        }
-        self.at.clear();
-        self.at.extend_from_slice(x);
-        self.depth = depth;
-        Ok(())
-    }
-}
+use crate::linearize::{Curvature, Depth};
+use crate::net::Net;
+use crate::pool::pooled;
+use crate::tangent::Matrix;
+use crate::{Error, Mlp, Target};
 
 impl<F: Scalar> Mlp<F> {
     /// Copies a minibatch for curvature alone: all second derivatives are then taken on it, while
@@ -90,13 +26,38 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
         seed: u64,
     ) -> Result<(), Error> {
+        self.take_in_curvature(inputs, target, None, seed)
+    }
+
+    /// [`load_curvature`](Self::load_curvature) of the chosen rows, as
+    /// [`load_rows`](Mlp::load_rows) takes them.
+    ///
+    /// # Errors
+    /// As [`load_rows`](Mlp::load_rows). The earlier minibatch then stays.
+    pub fn load_curvature_rows(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        rows: &[usize],
+        seed: u64,
+    ) -> Result<(), Error> {
+        self.take_in_curvature(inputs, target, Some(rows), seed)
+    }
+
+    fn take_in_curvature(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        chosen: Option<&[usize]>,
+        seed: u64,
+    ) -> Result<(), Error> {
         let spec = &self.net.spec;
-        check(spec, &inputs, target)?;
+        check(spec, &inputs, target, chosen)?;
         let mut batch = match self.curvature.batch.take() {
             Some(batch) => batch,
             None => Batch::new(spec),
         };
-        let loaded = batch.load(spec, inputs, Some(target), Some(seed));
+        let loaded = batch.load(spec, inputs, Some(target), chosen, Some(seed));
         if loaded.is_ok() {
             self.curvature.invalidate();
         }
@@ -238,9 +199,19 @@ impl<F: Scalar> PerSample<F> for Mlp<F> {
         } = self;
         let [inputs, deltas] = &mut curvature.work;
         let done = pooled(net, batch.rows, || {
-            net.squared_gradients((x, g), batch, trained, [inputs, deltas], square)
+            net.squared_gradients(batch, trained, [inputs, deltas], square)
         });
         done.map_err(CoreError::objective)?;
         Ok(loss)
+    }
+
+    fn penalty(&self, d: &mut [F]) {
+        d.fill(F::zero());
+        for places in &self.net.places {
+            let weight = &self.net.params.segments()[places.weight];
+            if let Some(d) = d.get_mut(weight.range.clone()) {
+                d.fill(F::of(self.net.spec.l2));
+            }
+        }
     }
 }

@@ -62,36 +62,23 @@ impl<F: Scalar> Net<F> {
         Ok(())
     }
 
-    /// Writes the mean over the samples of their squared gradients over `square`, given the
-    /// gradient `g` and the backward pass that made it.
+    /// Writes the mean over the samples of their squared gradients, without the penalty's, over
+    /// `square`, given the backward pass.
     pub(crate) fn squared_gradients(
         &self,
-        (x, g): (&[F], &[F]),
         batch: &Batch<F>,
         pass: &Pass<F>,
         [inputs, deltas]: [&mut Vec<F>; 2],
         square: &mut [F],
     ) -> Result<(), Error> {
-        let (rows, l2) = (batch.rows, F::of(self.spec.l2));
+        let rows = batch.rows;
         for (index, layer) in self.spec.layers.iter().enumerate() {
             let (units, fan_in) = (layer.units, self.spec.fan_in(index));
             squares(&pass.deltas[index][..rows * units], deltas)?;
             let input = &self.input(index, batch, &pass.outputs)[..rows * fan_in];
             // The deltas are those of the mean: δₙ/rows.
             let scale = F::of(rows as f64);
-            let delta = &deltas[..rows * units];
-            self.outer(index, scale, delta, input, inputs, square)?;
-            if self.spec.l2 > 0.0 {
-                let weight = self.params.segments()[self.places[index].weight]
-                    .range
-                    .clone();
-                let (x, g) = (&x[weight.clone()], &g[weight.clone()]);
-                for ((square, &w), &g) in square[weight].iter_mut().zip(x).zip(g) {
-                    // E(d + l2·w)², where E(d) = g − l2·w. Rounding must not make it negative.
-                    let sum = *square + l2 * w * (g + g - l2 * w);
-                    *square = if sum < F::zero() { F::zero() } else { sum };
-                }
-            }
+            self.outer(index, scale, &deltas[..rows * units], input, inputs, square)?;
         }
         Ok(())
     }

@@ -45,10 +45,6 @@ pub enum Error {
     #[error("no minibatch is loaded: call `load` first")]
     NotLoaded,
 
-    /// Statistics were to be observed before there were samples for them.
-    #[error("there is no statistics set: call `set_statistics` first")]
-    NoStatistics,
-
     /// A whitening with a NaN or an infinity.
     #[error("U or c of layer {layer} is not finite: raise the ε of its eigenvalues, or skip it")]
     NonFiniteWhitening {
@@ -114,10 +110,19 @@ pub enum Error {
         targets: usize,
     },
 
+    /// A row was chosen that is not there.
+    #[error("row {row} was chosen of {rows}: the last is {}", rows - 1)]
+    Row {
+        /// The first such row.
+        row: usize,
+        /// Rows of the inputs.
+        rows: usize,
+    },
+
     /// A class label without an output.
     #[error("row {row} has class {class}, but the network has {outputs} outputs")]
     Class {
-        /// The first such row.
+        /// The first such row, of the inputs that were passed.
         row: usize,
         /// Its label.
         class: u8,

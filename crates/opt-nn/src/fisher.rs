@@ -1,6 +1,6 @@
 //! The Fisher matrix of the network as a distribution of its output.
 
-use opt_core::{Error as CoreError, Fisher, Scalar};
+use opt_core::{Error as CoreError, Fisher, SampledFisher, Scalar};
 use rand_distr::{Distribution, StandardNormal, StandardUniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -14,11 +14,7 @@ use crate::{Error, Loss, Mlp};
 /// sigmoid(zₖ) for each output, or a Gaussian of mean z and variance 1, according to its [`Loss`].
 /// Forward and backward use the minibatch's dropout masks, and leave out the gradient of the
 /// parameters; its targets are not read.
-impl<F: Scalar> Fisher<F> for Mlp<F> {
-    fn outputs(&self) -> usize {
-        self.net.spec.outputs()
-    }
-
+impl<F: Scalar> SampledFisher<F> for Mlp<F> {
     fn sample(&mut self, x: &[F], seed: u64) -> Result<(), CoreError> {
         // From far beyond where `load` draws dropout masks of the same seed.
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -29,6 +25,12 @@ impl<F: Scalar> Fisher<F> for Mlp<F> {
             let seed = key.wrapping_add(row as u64);
             loss.sample(z, scale, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
         })
+    }
+}
+
+impl<F: Scalar> Fisher<F> for Mlp<F> {
+    fn outputs(&self) -> usize {
+        self.net.spec.outputs()
     }
 
     /// Column k of the factor is √pₖ·(eₖ − p) for p = softmax(z), √(pₖ(1 − pₖ))·eₖ for

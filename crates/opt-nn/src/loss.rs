@@ -65,9 +65,11 @@ impl Loss {
                     *u = scale * (z - max).exp() * (*u - mean);
                 }
             }
-            Self::SigmoidCrossEntropy => each(u, z, [], move |u, z, []| {
-                (scale * u * sigmoid(z) * sigmoid(-z), [])
-            }),
+            Self::SigmoidCrossEntropy => {
+                each(u, z, [], move |u, z, []| {
+                    (scale * u * sigmoid(z) * sigmoid(-z), [])
+                });
+            }
             Self::SquaredError => u.iter_mut().for_each(|u| *u *= scale),
         }
     }

@@ -1,24 +1,19 @@
 use std::fmt;
 
-use ndarray::{ArcArray2, Array2, ArrayView2, Axis};
-use opt_core::{Layer, Layered, Objective, ParamMap, Scalar, dot};
+use ndarray::{ArcArray2, Array2, ArrayView2};
+use opt_core::{Layer, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar, dot};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, check, check_inputs, grow, view};
-use crate::curvature::Curvature;
+use crate::linearize::Curvature;
 use crate::loss::misclassified;
 use crate::net::{Net, Pass};
+use crate::pool::{CHUNK, pooled, take};
 use crate::{Error, Spec, Target};
-
-/// Rows that inference takes at a time: enough for full speed, and a bound on memory.
-pub(crate) const CHUNK: usize = 1000;
-
-/// Multiplications of a forward pass that are not worth a second thread.
-const SMALL: usize = 1 << 24;
 
 /// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
 ///
-/// [`load`](Self::load) gives it a minibatch; all evaluations until the next see the same samples
+/// [`load`](Self::load) or [`load_rows`](Self::load_rows) gives it a minibatch; all evaluations until the next see the same samples
 /// and the same dropout masks. The parameters are not in here: they are the flat vector `x`
 /// that every call takes, with segments `layer0.weight` of shape (fan_out, fan_in), `layer0.bias`,
 /// `layer1.weight` and so on.
@@ -26,12 +21,13 @@ const SMALL: usize = 1 << 24;
 /// A layer's input can be whitened, a = V·U(h − c) + d, with V and d in the place of weight and
 /// bias ([`Reparametrized`](opt_core::Reparametrized)): one more product in each direction, and
 /// nothing for a layer without. It holds for every evaluation, in training and in inference. The
-/// L2 penalty is that of V, as it stands in `x`.
+/// L2 penalty is on W = V·U: whitening does not change the objective.
 ///
 /// A layer with [`Dense::norm`](crate::Dense::norm) normalizes h·Wᵀ over the minibatch before its
 /// activation, and has segments `layer0.gamma` and `layer0.beta` instead of a bias. Training (the
 /// [`Objective`]) goes by the statistics of the minibatch; inference by the running ones, which
-/// take in each minibatch once, at its first gradient, and are part of the model's state.
+/// take in each minibatch once, when a step on it has been accepted ([`Objective::accept`], which
+/// methods call; a loop of one's own does it after each update), and are part of the model's state.
 ///
 /// No buffer shrinks: after a first step, batches of that size or below allocate nothing. (The
 /// pure-Rust GEMM allocates its packing buffer at every product; OpenBLAS does not.)
@@ -51,6 +47,8 @@ pub struct Mlp<F> {
     pub(crate) statistics: Option<ArcArray2<F>>,
     /// The row of `statistics` that is observed next.
     pub(crate) cursor: u64,
+    /// Where it will be once the step that has observed is accepted.
+    pub(crate) observed: Option<u64>,
     pub(crate) curvature: Curvature<F>,
 }
 
@@ -82,6 +80,7 @@ impl<F: Scalar> Mlp<F> {
             scratch: Pass::new(&net.spec),
             statistics: None,
             cursor: 0,
+            observed: None,
             curvature: Curvature::new(&net.spec),
             net,
         })
@@ -99,10 +98,52 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
         seed: u64,
     ) -> Result<(), Error> {
+        self.take_in(inputs, target, None, seed)
+    }
+
+    /// [`load`](Self::load) of the chosen rows of a whole data set, in their order and in one copy;
+    /// a row may come more than once.
+    ///
+    /// ```
+    /// use opt_core::Objective;
+    /// use opt_nn::{Activation, Init, Mlp, Spec, Target};
+    ///
+    /// let data = opt_data::digits()?;
+    /// let mut net = Mlp::<f32>::new(Spec::classifier(&[64, 10], Activation::Tanh))?;
+    /// let (x, mut g) = (net.init(Init::LeCun, 0), vec![0.0; net.params().len()]);
+    /// let mut batches = opt_data::Batches::new(data.labels.len(), 100, 0)?;
+    /// for update in 0..30 {
+    ///     let (rows, classes) = (batches.rows(update), Target::Classes(&data.labels));
+    ///     net.load_rows(data.inputs.view(), classes, rows, update)?;
+    ///     net.grad(&x, &mut g)?; // and an update of x
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`Error::Row`]. Of the classes, only those of chosen rows must
+    /// have an output.
+    pub fn load_rows(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        rows: &[usize],
+        seed: u64,
+    ) -> Result<(), Error> {
+        self.take_in(inputs, target, Some(rows), seed)
+    }
+
+    fn take_in(
+        &mut self,
+        inputs: ArrayView2<'_, F>,
+        target: Target<'_, F>,
+        chosen: Option<&[usize]>,
+        seed: u64,
+    ) -> Result<(), Error> {
         let spec = &self.net.spec;
-        check(spec, &inputs, target)?;
-        self.batch.load(spec, inputs, Some(target), Some(seed))?;
-        (self.fresh, self.followed) = (false, false);
+        check(spec, &inputs, target, chosen)?;
+        (self.batch).load(spec, inputs, Some(target), chosen, Some(seed))?;
+        (self.fresh, self.followed, self.observed) = (false, false, None);
         self.curvature.invalidate();
         Ok(())
     }
@@ -119,7 +160,7 @@ impl<F: Scalar> Mlp<F> {
         target: Target<'_, F>,
     ) -> Result<Evaluation, Error> {
         self.net.params.check_len("x", x.len())?;
-        check(&self.net.spec, &inputs, target)?;
+        check(&self.net.spec, &inputs, target, None)?;
         let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
         let layers = self.net.spec.layers.len();
         let (mut loss, mut wrong, mut squared) = (0.0, 0_usize, 0.0);
@@ -207,7 +248,7 @@ impl<F: Scalar> Mlp<F> {
             scratch,
             ..
         } = self;
-        chunk.load(&net.spec, inputs, target, None)?;
+        chunk.load(&net.spec, inputs, target, None, None)?;
         pooled(net, chunk.rows, || net.forward(x, chunk, scratch, layers))
     }
 
@@ -234,32 +275,8 @@ impl<F: Scalar> Mlp<F> {
         });
         let result = result.map_err(|e: Error| opt_core::Error::objective(e))?;
         self.fresh = true;
-        if !self.followed {
-            let followed = self.trained.norms.follow(&mut self.net);
-            followed.map_err(opt_core::Error::objective)?;
-            self.followed = true;
-        }
         Ok(result)
     }
-}
-
-/// Runs `f` inside the thread pool if the network is so large that its products will be split:
-/// otherwise each of them, and every pass, would wake the pool from outside, at tens of
-/// microseconds.
-pub(crate) fn pooled<F: Scalar, R: Send>(
-    net: &Net<F>,
-    rows: usize,
-    f: impl FnOnce() -> R + Send,
-) -> R {
-    if rows.saturating_mul(net.params.len()) <= SMALL {
-        return f();
-    }
-    rayon::join(f, || ()).0
-}
-
-pub(crate) fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
-    let (_, from) = a.split_at(Axis(0), start);
-    from.split_at(Axis(0), end - start).0
 }
 
 impl<F: Scalar> Objective<F> for Mlp<F> {
@@ -284,6 +301,19 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
         self.net.params.check_len("gradient", g.len())?;
         self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))
     }
+
+    /// The running statistics take in the minibatch, as its last gradient saw it; once, and only if
+    /// what they come to is finite. Observation goes on after the samples that were shown.
+    fn accept(&mut self) {
+        if let Some(next) = self.observed.take() {
+            self.cursor = next;
+        }
+        if self.fresh && !self.followed {
+            let Net { spec, running, .. } = &mut self.net;
+            self.trained.norms.follow(spec, running);
+            self.followed = true;
+        }
+    }
 }
 
 /// A layer is shown between a call of [`Objective::grad`] or [`Fisher`](opt_core::Fisher) and the
@@ -293,14 +323,8 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
 /// W = V·U of the layer a = W·h + b, where `grad` gives that by V, deltaᵀ·(input − c)·Uᵀ, which is
 /// also what [`deltas`](Layered::deltas) leaves out.
 impl<F: Scalar> Layered<F> for Mlp<F> {
-    fn layers(&self) -> usize {
-        self.net.spec.layers.len()
-    }
-
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        let places = self.net.places.get(index)?;
-        let bias = places.gamma.is_none().then_some(places.bias);
-        Some((places.weight, bias))
+    fn places(&self) -> &[LayerPlace] {
+        &self.net.layers
     }
 
     fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
@@ -309,11 +333,21 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
         // Zeros for all parameters take as long to write as an update, so both threads do.
         g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
-        for index in 0..self.layers() {
-            self.net.penalize(index, x, g);
-            self.trained.norms.slopes(&self.net, index, g);
+        for index in 0..self.net.spec.layers.len() {
+            let done = self.net.penalize(index, x, &self.trained, g);
+            done.map_err(opt_core::Error::objective)?;
+            self.net.normalized(index, &self.trained.norms, g);
         }
         Ok(loss)
+    }
+
+    fn observe(
+        &mut self,
+        x: &[F],
+        samples: usize,
+        visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<usize, opt_core::Error> {
+        self.observe_inputs(x, samples, visit)
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {

@@ -1,15 +1,16 @@
 //! Forward and backward over buffers that belong to the caller.
 
 use ndarray::ArrayView2;
-use opt_core::{ParamMap, Scalar, dot, each};
+use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
 use opt_linalg::gemm;
 use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::error::Error;
 use crate::norm::Norms;
 use crate::rows::each_row;
+use crate::spec::Spec;
 use crate::whiten::Whitening;
-use crate::{Error, Spec};
 
 /// The network without data.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct Net<F> {
     pub(crate) whitening: Vec<Option<Whitening<F>>>,
     /// Where the parameters of each layer are.
     pub(crate) places: Vec<Places>,
+    /// The same, as methods see it: γ and β are outside of the layers.
+    pub(crate) layers: Vec<LayerPlace>,
     /// Running statistics of each layer that is normalized.
     pub(crate) running: Vec<Option<Running<F>>>,
 }
@@ -43,6 +46,8 @@ pub(crate) struct Pass<F> {
     pub(crate) deltas: Vec<Vec<F>>,
     /// What goes into each whitened layer, of shape (batch, fan_in); empty for the others.
     pub(crate) whitened: Vec<Vec<F>>,
+    /// W = V·U of each whitened layer, if there is a penalty on it; else empty.
+    pub(crate) canonical: Vec<Vec<F>>,
     /// Of the same shape, for what is needed no longer than a layer's turn.
     pub(crate) work: Vec<F>,
     pub(crate) norms: Norms<F>,
@@ -54,6 +59,7 @@ impl<F: Scalar> Pass<F> {
             outputs: vec![Vec::new(); spec.layers.len()],
             deltas: vec![Vec::new(); spec.layers.len()],
             whitened: vec![Vec::new(); spec.layers.len()],
+            canonical: vec![Vec::new(); spec.layers.len()],
             work: Vec::new(),
             norms: Norms::new(spec),
         }
@@ -62,7 +68,7 @@ impl<F: Scalar> Pass<F> {
 
 impl<F: Scalar> Net<F> {
     pub(crate) fn new(spec: Spec) -> Result<Self, Error> {
-        spec.check()?;
+        spec.check::<F>()?;
         let (mut tensors, mut places, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, layer) in spec.layers.iter().enumerate() {
             let mut tensor = |name: &str, shape: Vec<usize>| {
@@ -81,12 +87,18 @@ impl<F: Scalar> Net<F> {
             running.push(layer.norm.map(|_| Running::new(units)));
         }
         let params = ParamMap::new(tensors)?;
+        let layers = places.iter().map(|place: &Places| {
+            let bias = place.gamma.is_none().then_some(place.bias);
+            LayerPlace::dense(place.weight, bias)
+        });
+        let layers = layers.collect();
         let whitening = vec![None; spec.layers.len()];
         Ok(Self {
             spec,
             params,
             whitening,
             places,
+            layers,
             running,
         })
     }
@@ -108,6 +120,24 @@ impl<F: Scalar> Net<F> {
 
     pub(crate) fn bias<'a>(&self, index: usize, x: &'a [F]) -> &'a [F] {
         self.part(self.places[index].bias, x)
+    }
+
+    fn gamma<'a>(&self, index: usize, x: &'a [F]) -> Option<&'a [F]> {
+        Some(self.part(self.places[index].gamma?, x))
+    }
+
+    /// Writes the gradient of γ and β of a layer that is normalized.
+    pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
+        let (places, segments) = (self.places[index], self.params.segments());
+        let Some(gamma) = places.gamma else {
+            return;
+        };
+        for (segment, slopes) in [gamma, places.bias].into_iter().zip(norms.slopes(index)) {
+            let range = segments[segment].range.clone();
+            if slopes.len() == range.len() {
+                g[range].copy_from_slice(slopes);
+            }
+        }
     }
 
     /// What goes into layer `index`, before whitening, of shape (batch, fan_in).
@@ -153,7 +183,10 @@ impl<F: Scalar> Net<F> {
             }
             let (weight, a) = (self.matrix(index, x)?, view_mut(out, rows, units)?);
             gemm(F::one(), input, weight.t(), F::zero(), a)?;
-            norms.forward(self, index, x, batch, &mut out[..rows * units])?;
+            if let (Some(norm), Some(gamma)) = (&layer.norm, self.gamma(index, x)) {
+                let (running, a) = (self.running[index].as_ref(), &mut out[..rows * units]);
+                norms.forward(index, norm, running, gamma, batch, a)?;
+            }
             let bias = self.bias(index, x);
             each_row(&mut out[..rows * units], units, |row, out| {
                 layer
@@ -206,8 +239,14 @@ impl<F: Scalar> Net<F> {
         let mean = self.loss(batch, pass, F::of(rows.recip()))? / rows;
         let mut penalty = 0.0;
         if self.spec.l2 > 0.0 {
-            let weights = (0..layers).map(|index| self.weight(index, x));
-            penalty = 0.5 * self.spec.l2 * weights.map(|w| dot(w, w)).sum::<f64>();
+            for index in 0..layers {
+                let w = match &self.whitening[index] {
+                    Some(u) => self.canonical(index, x, u, &mut pass.canonical[index])?,
+                    None => self.weight(index, x),
+                };
+                penalty += dot(w, w);
+            }
+            penalty *= 0.5 * self.spec.l2;
         }
         Ok(F::of(mean + penalty))
     }
@@ -230,7 +269,9 @@ impl<F: Scalar> Net<F> {
                 let mask = batch.mask(index, row, units);
                 layer.activation.backward(delta, out, mask, kept);
             });
-            pass.norms.backward(self, index, x, delta)?;
+            if let Some(gamma) = self.gamma(index, x) {
+                pass.norms.backward(index, gamma, delta)?;
+            }
             if let Some(g) = g.as_deref_mut() {
                 self.gradient(index, x, batch, pass, g)?;
             }
@@ -262,9 +303,9 @@ impl<F: Scalar> Net<F> {
             view_mut(gradient, units, fan_in)?,
         );
         gemm(F::one(), delta.t(), input, F::zero(), output)?;
-        self.penalize(index, x, g);
+        self.penalize(index, x, pass, g)?;
         if places.gamma.is_some() {
-            pass.norms.slopes(self, index, g);
+            self.normalized(index, &pass.norms, g);
             return Ok(());
         }
         let bias = &mut g[segments[places.bias].range.clone()];
@@ -272,18 +313,48 @@ impl<F: Scalar> Net<F> {
         Ok(())
     }
 
-    /// Adds the gradient of the L2 penalty on the weights of layer `index`.
-    pub(crate) fn penalize(&self, index: usize, x: &[F], g: &mut [F]) {
+    /// W = V·U of a whitened layer.
+    fn canonical<'a>(
+        &self,
+        index: usize,
+        x: &[F],
+        whitening: &Whitening<F>,
+        to: &'a mut Vec<F>,
+    ) -> Result<&'a [F], Error> {
+        let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
+        grow(to, units, fan_in)?;
+        let (v, w) = (self.matrix(index, x)?, view_mut(to, units, fan_in)?);
+        gemm(F::one(), v, whitening.matrix()?, F::zero(), w)?;
+        Ok(to)
+    }
+
+    /// Adds the gradient of the L2 penalty on the weights of layer `index`: l2·W, or, as the
+    /// penalty is on W = V·U wherever the coordinates are, l2·W·Uᵀ by V. W is that of the pass,
+    /// which [`objective`](Self::objective) has left there.
+    pub(crate) fn penalize(
+        &self,
+        index: usize,
+        x: &[F],
+        pass: &Pass<F>,
+        g: &mut [F],
+    ) -> Result<(), Error> {
         if self.spec.l2 > 0.0 {
             let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
             let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
+            if let Some(whitening) = &self.whitening[index] {
+                let units = self.spec.layers[index].units;
+                let w = view(&pass.canonical[index], units, fan_in)?;
+                let g = view_mut(&mut g[range], units, fan_in)?;
+                return Ok(gemm(l2, w, whitening.matrix()?.t(), F::one(), g)?);
+            }
             let weight = &x[range.clone()];
             each_row(&mut g[range], fan_in, |row, g| {
                 let w = &weight[row * fan_in..(row + 1) * fan_in];
                 each(g, w, [], move |g, w, []| (g + l2 * w, []));
             });
         }
+        Ok(())
     }
 
     /// From ∂loss/∂a of layer `index` to ∂loss/∂output of the layer below. Nobody needs the

@@ -5,12 +5,12 @@ use opt_core::{Error as CoreError, ObserveInputs, Reparametrized, Scalar, State,
 use opt_norm::Running;
 
 use crate::batch::{check_width, view};
-use crate::mlp::{CHUNK, take};
+use crate::pool::{CHUNK, take};
 use crate::whiten::Whitening;
 use crate::{Error, Mlp};
 
 impl<F: Scalar> Mlp<F> {
-    /// Sets the samples that [`observe`](Reparametrized::observe) runs through the network, of
+    /// Sets the samples that [`observe`](opt_core::Layered::observe) runs through the network, of
     /// shape (samples, inputs); shared, not copied. It begins with the first row.
     ///
     /// # Errors
@@ -20,7 +20,7 @@ impl<F: Scalar> Mlp<F> {
             return Err(Error::EmptyBatch);
         }
         check_width("statistics", self.net.spec.inputs, inputs.ncols())?;
-        (self.statistics, self.cursor) = (Some(inputs), 0);
+        (self.statistics, self.cursor, self.observed) = (Some(inputs), 0, None);
         Ok(())
     }
 
@@ -30,38 +30,24 @@ impl<F: Scalar> Mlp<F> {
         let u = view(&whitening.u, whitening.c.len(), whitening.c.len());
         Some((u.ok()?, ArrayView1::from(&whitening.c)))
     }
-
-    /// Takes U and c from all layers. `x` then stands for another function, unless it is changed
-    /// too.
-    pub fn clear_whitening(&mut self) {
-        self.net.whitening.fill(None);
-    }
 }
 
-impl<F: Scalar> Reparametrized<F> for Mlp<F> {
-    /// Every call goes on where the last successful one ended, and from the last row of the
-    /// statistics set to the first. More samples than there are rows count as one pass over all
-    /// of them: to see a row twice tells nothing.
+impl<F: Scalar> Mlp<F> {
+    /// What [`Layered::observe`](opt_core::Layered::observe) does.
     ///
-    /// # Errors
-    /// [`Error::NoStatistics`] inside an [`opt_core::Error::Objective`],
-    /// [`opt_core::Error::Argument`] for no samples, [`opt_core::Error::Length`], or what `visit`
-    /// returns.
-    fn observe(
+    /// A call goes on where the last one ended whose step was accepted, and from the last row of
+    /// the statistics set to the first. More samples than there are rows count as one pass over all
+    /// of them: to see a row twice tells nothing.
+    pub(crate) fn observe_inputs(
         &mut self,
         x: &[F],
         samples: usize,
         visit: &mut ObserveInputs<'_, F>,
-    ) -> Result<(), CoreError> {
+    ) -> Result<usize, CoreError> {
         self.net.params.check_len("x", x.len())?;
-        let none = || CoreError::objective(Error::NoStatistics);
-        let set = self.statistics.clone().ok_or_else(none)?;
-        if samples == 0 {
-            return Err(CoreError::Argument {
-                name: "samples",
-                value: 0.0,
-            });
-        }
+        let Some(set) = self.statistics.clone() else {
+            return Ok(0);
+        };
         let (rows, layers) = (set.nrows(), self.net.spec.layers.len());
         let mut left = samples.min(rows);
         // A restored cursor may be that of a larger set.
@@ -79,10 +65,12 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
             }
             (left, at) = (left - count, (at + count) % rows);
         }
-        self.cursor = at as u64;
-        Ok(())
+        self.observed = Some(at as u64);
+        Ok(samples.min(rows))
     }
+}
 
+impl<F: Scalar> Reparametrized<F> for Mlp<F> {
     /// # Errors
     /// [`opt_core::Error::Length`], [`opt_core::Error::SegmentTooLarge`], or
     /// [`Error::NonFiniteWhitening`] inside an [`opt_core::Error::Objective`].
@@ -111,6 +99,10 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
         })?;
         self.net.whitening[index] = Some(whitening);
         Ok(())
+    }
+
+    fn clear_whitening(&mut self) {
+        self.net.whitening.fill(None);
     }
 }
 

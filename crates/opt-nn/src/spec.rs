@@ -1,4 +1,4 @@
-use opt_core::Hyper;
+use opt_core::{Hyper, Scalar};
 use opt_norm::BatchNorm;
 
 use crate::{Activation, Error, Loss};
@@ -106,7 +106,7 @@ impl Spec {
         self.layers.last().map_or(0, |layer| layer.units)
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check<F: Scalar>(&self) -> Result<(), Error> {
         let output = self.layers.last().ok_or(Error::NoLayers)?;
         let hidden = self.layers.iter().enumerate();
         let all = std::iter::once(("inputs".to_owned(), self.inputs, self.input_dropout)).chain(
@@ -121,7 +121,7 @@ impl Spec {
             }
         }
         for norm in self.layers.iter().filter_map(|layer| layer.norm) {
-            norm.check()?;
+            norm.check::<F>()?;
         }
         if output.dropout != 0.0 {
             return Err(Error::OutputDropout(output.dropout));

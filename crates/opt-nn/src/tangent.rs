@@ -142,7 +142,7 @@ impl<F: Scalar> Net<F> {
                 let to = view_mut(weights, units, fan_in)?;
                 gemm(F::one(), slope.t(), along, F::one(), to)?;
             }
-            self.penalize(index, v, out);
+            self.penalize(index, v, pass, out)?;
             let bias = &mut out[segments[places.bias].range.clone()];
             sum_columns(&deltas[0][..rows * units], bias);
             let Some(under) = below.last_mut() else {

@@ -36,7 +36,7 @@ impl<F: Scalar> Whitening<F> {
         Ok(Self { u: matrix, c: mean })
     }
 
-    fn matrix(&self) -> Result<ArrayView2<'_, F>, Error> {
+    pub(crate) fn matrix(&self) -> Result<ArrayView2<'_, F>, Error> {
         view(&self.u, self.c.len(), self.c.len())
     }
 

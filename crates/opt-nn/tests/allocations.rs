@@ -10,7 +10,8 @@ mod common;
 use common::{data, labels, parameters, spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use opt_core::{
-    Fisher, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Reparametrized,
+    Fisher, GaussNewton, HessianDiag, HessianProduct, Layered, Objective, PerSample,
+    Reparametrized, SampledFisher,
 };
 use opt_nn::{Activation, Loss, Mlp, Target, gemm};
 use opt_testkit::Counting;
@@ -40,6 +41,8 @@ struct Products {
     first_weights: u64,
     /// Of the deltas of all layers but the last.
     deltas: u64,
+    /// Of a penalty on W = V·U, by value and, beyond that, by gradient.
+    penalty: [u64; 2],
 }
 
 fn products(rows: usize, whitened: bool) -> Products {
@@ -59,6 +62,9 @@ fn products(rows: usize, whitened: bool) -> Products {
             let (u, mut other) = (Array2::zeros((shape[0], shape[0])), below.clone());
             all.last += count(|| gemm(1.0, below.view(), u.t(), 0.0, other.view_mut()).unwrap());
             deltas += count(|| gemm(1.0, below.view(), u.view(), 0.0, other.view_mut()).unwrap());
+            let (v, mut w) = (weight.view(), Array2::zeros(weight.dim()));
+            all.penalty[0] += count(|| gemm(1.0, v, u.view(), 0.0, w.view_mut()).unwrap());
+            all.penalty[1] += count(|| gemm(1.0, v, u.t(), 1.0, w.view_mut()).unwrap());
         }
         all.forward += all.last;
         match index {
@@ -115,14 +121,16 @@ fn run(whitened: bool) {
             last,
             weights,
             deltas,
+            penalty: [penalty, slope],
             ..
         } = products(rows, whitened);
-        let grad = forward + weights + deltas;
+        let value = forward + penalty;
+        let grad = value + weights + deltas + slope;
         assert!(!cfg!(feature = "openblas") || grad == 0);
         let fisher = forward + deltas;
         assert_eq!(
             step(rows),
-            [0, grad, forward, forward, fisher, fisher, forward - last],
+            [0, grad, value, forward, fisher, fisher, forward - last],
             "{rows} rows"
         );
     }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{data, labels, parameters, spec};
 use ndarray::Array2;
-use opt_core::{Fisher, Layered, Objective, Reparametrized};
+use opt_core::{Layered, Objective, Reparametrized, SampledFisher};
 use opt_nn::{Activation, Loss, Mlp, Spec, Target};
 
 /// 200 inputs of 1, dropped with the rates given, and a layer of 300 outputs of 1 dropped too.

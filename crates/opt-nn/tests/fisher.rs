@@ -5,7 +5,7 @@ mod common;
 
 use common::{ACTIVATIONS, LOSSES, data, labels, linear, parameters, spec};
 use ndarray::{Array1, Array2, ArrayView1};
-use opt_core::{Fisher, Layered, Objective, Reparametrized, Scalar};
+use opt_core::{Fisher, Layered, Objective, Reparametrized, SampledFisher, Scalar};
 use opt_nn::{Activation, Error, Loss, Mlp, Spec, Target};
 
 /// Rows and seed of every minibatch.
@@ -23,11 +23,11 @@ fn network(spec: &Spec) -> Mlp<f64> {
 /// The gradient of each sample's loss, in the layout of `x`, from what the layers show.
 fn gradients(net: &Mlp<f64>) -> Array2<f64> {
     let mut gradients = Array2::zeros((ROWS, net.params().len()));
-    for index in 0..net.layers() {
+    for index in 0..net.places().len() {
         let layer = net.layer(index).unwrap();
         let segments = net.params().segments();
-        let (weight, bias) = net.segments(index).unwrap();
-        let (weight, bias) = (&segments[weight], &segments[bias.unwrap()]);
+        let place = net.places()[index];
+        let (weight, bias) = (&segments[place.weight], &segments[place.bias.unwrap()]);
         for (row, mut g) in gradients.outer_iter_mut().enumerate() {
             let (h, delta) = (layer.input.row(row), layer.delta.row(row));
             let outer = delta.iter().flat_map(|d| h.iter().map(move |h| d * h));

@@ -9,7 +9,7 @@ mod common;
 
 use common::{ACTIVATIONS, LOSSES, data, labels, parameters, spec};
 use ndarray::Array2;
-use opt_core::{Layered, Objective, check_gradient};
+use opt_core::{LayerKind, LayerPlace, Layered, Objective, check_gradient};
 use opt_nn::{Activation, Loss, Mlp, Spec, Target};
 
 const TOLERANCE: f64 = 1e-8;
@@ -97,7 +97,7 @@ fn layers_show_what_the_gradient_is_made_of() {
         let mut net = Mlp::<f64>::new(spec).unwrap();
         let (x, classes) = (parameters(&net, 1), labels(6, 3));
         let (mut g, mut other) = (vec![0.0; x.len()], x.clone());
-        assert_eq!(net.layers(), 3);
+        assert_eq!(net.places().len(), 3);
         assert!(net.layer(0).is_none(), "before the first gradient");
         net.load(data(6, 4).view(), Target::Classes(&classes), 1)
             .unwrap();
@@ -112,8 +112,9 @@ fn layers_show_what_the_gradient_is_made_of() {
         for index in 0..3 {
             let layer = net.layer(index).unwrap();
             let segments = net.params().segments();
-            let (weight, bias) = net.segments(index).unwrap();
-            let (weight, bias) = (&segments[weight], &segments[bias.unwrap()]);
+            let place = net.places()[index];
+            assert_eq!(place.kind, LayerKind::Dense);
+            let (weight, bias) = (&segments[place.weight], &segments[place.bias.unwrap()]);
             assert_eq!(weight.name, format!("layer{index}.weight"));
             assert_eq!(bias.name, format!("layer{index}.bias"));
             let weight = net.params().view2(&weight.name, &g).unwrap();
@@ -124,8 +125,7 @@ fn layers_show_what_the_gradient_is_made_of() {
             assert!(bias.into_iter().all(|(a, b)| (a - b).abs() < 1e-15));
         }
         assert!(net.layer(3).is_none());
-        assert_eq!(net.segments(2), Some((4, Some(5))));
-        assert_eq!(net.segments(3), None);
+        assert_eq!(net.places()[2], LayerPlace::dense(4, Some(5)));
         net.load(data(2, 4).view(), Target::Classes(&classes[..2]), 1)
             .unwrap();
         assert!(net.layer(0).is_none(), "of another minibatch");

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use ndarray::{Array2, s};
-use opt_core::{Layered, Objective, Parameters, Snapshot, State, check_gradient};
+use opt_core::{LayerPlace, Layered, Objective, Parameters, Snapshot, State, check_gradient};
 use opt_nn::{Activation, BatchNorm, Init, Mlp, Spec, Target};
 
 fn network(activation: Activation, dropout: f64, l2: f64) -> (Mlp<f64>, Vec<f64>) {
@@ -59,8 +59,8 @@ fn gamma_and_beta_take_the_place_of_the_bias() {
         x[range].iter().all(|&v| v == value)
     };
     assert!(all("layer0.gamma", 1.0) && all("layer1.beta", 0.0));
-    assert_eq!(mlp.segments(0), Some((0, None)));
-    assert_eq!(mlp.segments(2), Some((6, Some(7))));
+    assert_eq!(mlp.places()[0], LayerPlace::dense(0, None));
+    assert_eq!(mlp.places()[2], LayerPlace::dense(6, Some(7)));
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn deltas_leave_out_the_weights_alone() {
     let loss = mlp.grad(&x, &mut g).unwrap();
     assert_eq!(mlp.deltas(&x, &mut d).unwrap(), loss);
     let params = mlp.params().clone();
-    for index in 0..mlp.layers() {
-        let (weight, bias) = mlp.segments(index).unwrap();
+    for index in 0..mlp.places().len() {
+        let LayerPlace { weight, bias, .. } = mlp.places()[index];
         let layer = mlp.layer(index).unwrap();
         let full = layer.delta.t().dot(&layer.input);
         let of = |at: usize| params.segments()[at].range.clone();
@@ -114,7 +114,7 @@ fn a_minibatch_counts_once_and_inference_goes_by_the_running_statistics() {
     let (mut mlp, x) = network(Activation::Sigmoid, 0.0, 0.0);
     let state = |mlp: &mut Mlp<f64>| {
         let model: &mut dyn State<f64> = mlp;
-        Snapshot::take(&mut [("model", model)])
+        Snapshot::take(&mut [("model", model)]).unwrap()
     };
     let target = Target::Classes(&labels);
     mlp.load(inputs.view(), target, 0).unwrap();
@@ -122,10 +122,18 @@ fn a_minibatch_counts_once_and_inference_goes_by_the_running_statistics() {
     mlp.value(&x).unwrap();
     assert!(state(&mut mlp) == fresh);
     let mut g = vec![0.0; x.len()];
+    mlp.accept();
+    assert!(
+        state(&mut mlp) == fresh,
+        "without a gradient, nothing to take in"
+    );
     mlp.grad(&x, &mut g).unwrap();
+    assert!(state(&mut mlp) == fresh, "no step has been accepted yet");
+    mlp.accept();
     let once = state(&mut mlp);
     assert!(once != fresh);
     mlp.grad(&x, &mut g).unwrap();
+    mlp.accept();
     mlp.evaluate(&x, inputs.view(), target).unwrap();
     assert!(state(&mut mlp) == once);
 
@@ -133,6 +141,7 @@ fn a_minibatch_counts_once_and_inference_goes_by_the_running_statistics() {
     for _ in 0..400 {
         mlp.load(inputs.view(), target, 0).unwrap();
         mlp.grad(&x, &mut g).unwrap();
+        mlp.accept();
     }
     let trained = mlp.value(&x).unwrap();
     let inferred = mlp.evaluate(&x, inputs.view(), target).unwrap().loss;
@@ -157,19 +166,18 @@ fn resumed_it_infers_the_same() {
     mlp.load(inputs.view(), Target::Classes(&labels), 0)
         .unwrap();
     mlp.grad(&x, &mut g).unwrap();
+    mlp.accept();
     let map = mlp.params().clone();
     let take = |mlp: &mut Mlp<f64>, x: &mut [f64]| {
-        let mut parameters = Parameters { map: &map, x };
+        let mut parameters = Parameters::new(&map, x).unwrap();
         let model: &mut dyn State<f64> = mlp;
-        Snapshot::take(&mut [("model", model), ("x", &mut parameters)])
+        Snapshot::take(&mut [("model", model), ("x", &mut parameters)]).unwrap()
     };
     let saved = take(&mut mlp, &mut x);
     let (mut other, _) = network(Activation::Tanh, 0.0, 0.0);
     let model: &mut dyn State<f64> = &mut other;
-    let mut parameters = Parameters {
-        map: &map,
-        x: &mut x.clone(),
-    };
+    let mut copy = x.clone();
+    let mut parameters = Parameters::new(&map, &mut copy).unwrap();
     saved
         .restore(&mut [("model", model), ("x", &mut parameters)])
         .unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use common::{data, labels, parameters, spec};
 use ndarray::{ArcArray2, Array1, Array2, Axis, s};
-use opt_core::{Error as CoreError, Objective, Reparametrized, Snapshot};
+use opt_core::{Error as CoreError, Layered, Objective, Reparametrized, Snapshot};
 use opt_nn::{Activation, Error, Loss, Mlp, Target};
 
 /// 4 inputs, dropout everywhere, and a statistics set of so many rows.
@@ -17,7 +17,7 @@ fn network(rows: usize) -> Mlp<f64> {
     net
 }
 
-/// What is shown of each layer, put together.
+/// What is shown of each layer in an accepted step, put together.
 fn observe(net: &mut Mlp<f64>, x: &[f64], samples: usize) -> Vec<Array2<f64>> {
     let mut seen = vec![
         Array2::zeros((0, 4)),
@@ -34,6 +34,7 @@ fn observe(net: &mut Mlp<f64>, x: &[f64], samples: usize) -> Vec<Array2<f64>> {
     })
     .unwrap();
     assert_eq!(next, 0);
+    net.accept();
     seen
 }
 
@@ -123,6 +124,35 @@ fn the_next_samples_each_time_around_the_end() {
 }
 
 #[test]
+fn a_step_that_is_not_accepted_has_observed_nothing() {
+    let mut net = network(7);
+    let x = parameters(&net, 2);
+    let first = |net: &mut Mlp<f64>| {
+        let mut seen = Vec::new();
+        let shown = net.observe(&x, 3, &mut |index, rows| {
+            if index == 0 {
+                seen.extend(rows.iter().copied());
+            }
+            Ok(())
+        });
+        assert_eq!(shown.unwrap(), 3);
+        seen
+    };
+    let state = |net: &mut Mlp<f64>| Snapshot::take(&mut [("model", net)]).unwrap();
+    let (before, once) = (state(&mut net), first(&mut net));
+    assert_eq!(first(&mut net), once);
+    assert_eq!(state(&mut net), before);
+    // Another minibatch is another step.
+    net.load(data(3, 4).view(), Target::Classes(&labels(3, 3)), 1)
+        .unwrap();
+    net.accept();
+    assert_eq!(state(&mut net), before);
+    assert_eq!(first(&mut net), once);
+    net.accept();
+    assert_ne!(first(&mut net), once);
+}
+
+#[test]
 fn an_error_of_the_visitor_comes_back_and_nothing_was_seen() {
     let mut net = network(7);
     let x = parameters(&net, 2);
@@ -148,7 +178,7 @@ fn state_resumes_cursor_and_whitening() {
     net.set_whitening(1, u.view(), Array1::from_elem(6, 0.3).view())
         .unwrap();
     observe(&mut net, &x, 5);
-    let saved = Snapshot::take(&mut [("model", &mut net)]);
+    let saved = Snapshot::take(&mut [("model", &mut net)]).unwrap();
 
     let mut plain = network(7);
     let error = saved
@@ -178,8 +208,9 @@ fn state_resumes_cursor_and_whitening() {
     // Nothing is set, nothing is visited.
     let none =
         || Mlp::<f64>::new(spec(&[4, 6, 5, 3], Activation::Tanh, Loss::SquaredError)).unwrap();
-    let empty = Snapshot::<f64>::take(&mut []);
-    assert_eq!(Snapshot::take(&mut [("model", &mut none())]), empty);
+    let empty = Snapshot::<f64>::take(&mut []).unwrap();
+    let found = Snapshot::take(&mut [("model", &mut none())]).unwrap();
+    assert_eq!(found, empty);
     // A cursor beyond a smaller set is taken around.
     let mut smaller = network(2);
     smaller
@@ -205,17 +236,7 @@ fn statistics_that_are_refused() {
     let x = parameters(&net, 2);
     let mut nothing = |_: usize, _: ndarray::ArrayView2<'_, f64>| Ok(());
     observe(&mut net, &x, 2);
-    let error = net.observe(&x, 0, &mut nothing).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CoreError::Argument {
-                name: "samples",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert_eq!(net.observe(&x, 0, &mut nothing).unwrap(), 0);
     let error = net.observe(&x[1..], 1, &mut nothing).unwrap_err();
     assert!(matches!(error, CoreError::Length { .. }), "{error}");
     let error = net.set_statistics(ArcArray2::zeros((5, 3))).unwrap_err();
@@ -231,11 +252,8 @@ fn statistics_that_are_refused() {
     near(&observe(&mut net, &x, 1)[..1], &[rows(&data(7, 4), &[2])]);
 
     let spec = spec(&[4, 6, 5, 3], Activation::Tanh, Loss::SquaredError);
-    let error = Mlp::new(spec)
-        .unwrap()
-        .observe(&x, 1, &mut nothing)
-        .unwrap_err();
-    assert!(matches!(source(error), Error::NoStatistics));
+    let shown = Mlp::new(spec).unwrap().observe(&x, 1, &mut nothing);
+    assert_eq!(shown.unwrap(), 0, "there is no set");
 }
 
 #[test]

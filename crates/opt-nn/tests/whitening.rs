@@ -5,7 +5,7 @@ mod common;
 
 use common::{ACTIVATIONS, LOSSES, data, labels, parameters, spec};
 use ndarray::{Array1, Array2, Axis};
-use opt_core::{Fisher, Layered, Objective, Reparametrized, Scalar, check_gradient};
+use opt_core::{Fisher, Layered, Objective, Reparametrized, SampledFisher, Scalar, check_gradient};
 use opt_nn::{Activation, Loss, Mlp, Spec, Target};
 
 /// U, U⁻¹ and c of one layer. U = P·D·Q of two reflections and a diagonal in [½, 2], so that the

@@ -41,8 +41,8 @@ impl Default for BatchNorm {
 
 impl Hyper for BatchNorm {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("eps", &mut self.eps, Bound::Positive);
-        visit("momentum", &mut self.momentum, Bound::Unit);
+        visit.real("eps", &mut self.eps, Bound::Positive);
+        visit.real("momentum", &mut self.momentum, Bound::Unit);
     }
 }
 
@@ -121,7 +121,7 @@ impl BatchNorm {
         beta: &[F],
         cache: &mut Cache<F>,
     ) -> Result<(), Error> {
-        self.check()?;
+        self.check::<F>()?;
         layout.check(x, gamma, beta)?;
         let count = layout.count();
         if count < 2 {

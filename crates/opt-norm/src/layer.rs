@@ -24,7 +24,7 @@ impl Default for LayerNorm {
 
 impl Hyper for LayerNorm {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("eps", &mut self.eps, Bound::Positive);
+        visit.real("eps", &mut self.eps, Bound::Positive);
     }
 }
 

@@ -31,7 +31,7 @@ impl<F: Scalar> Running<F> {
     /// [`Error::NonFinite`] with the feature if its mean or variance is more than `F` holds,
     /// [`Error::Hyper`]. Nothing has changed then.
     pub fn update(&mut self, norm: &BatchNorm, cache: &Cache<F>) -> Result<(), Error> {
-        norm.check()?;
+        norm.check::<F>()?;
         let features = cache.layout.channels;
         Error::length("running statistics", features, self.mean.len())?;
         Error::length("running statistics", features, self.variance.len())?;
@@ -114,7 +114,7 @@ impl<F: Scalar> Running<F> {
         gamma: &[F],
         beta: &[F],
     ) -> Result<impl Fn(usize) -> [f64; 2] + Sync, Error> {
-        norm.check()?;
+        norm.check::<F>()?;
         let features = self.mean.len();
         Error::length("running statistics", features, self.variance.len())?;
         Error::length("gamma", features, gamma.len())?;

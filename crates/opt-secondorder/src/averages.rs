@@ -11,7 +11,7 @@ pub(crate) struct Averages<F> {
     pub(crate) v: F,
     /// h̄, of the curvature.
     pub(crate) h: F,
-    /// v̄ₕ, of the squared curvature; h̄² if the curvature counts as exact.
+    /// v̄ₕ, of the squared curvature; 0 if the curvature counts as exact.
     pub(crate) vh: F,
 }
 
@@ -30,7 +30,8 @@ pub(crate) struct Rates<F> {
     rest: F,
     /// The threshold of outliers, squared.
     outlier: F,
-    /// ε², above 0 in this precision.
+    /// ε and ε², above 0 in this precision.
+    eps: F,
     floor: F,
 }
 
@@ -41,6 +42,7 @@ impl<F: Scalar> Rates<F> {
             part: F::of(n.recip()),
             rest: F::of((n - 1.0) / n),
             outlier: F::of(outlier * outlier),
+            eps: F::of(eps).max(F::min_positive_value()),
             floor: F::of(eps * eps).max(F::min_positive_value()),
         }
     }
@@ -73,6 +75,13 @@ impl<F: Scalar> Rates<F> {
         p * h / vh.max(self.floor)
     }
 
+    /// η where v̄ₕ is h̄², whose square may not be in range: P/h̄, or less with h̄ below ε.
+    #[inline(always)]
+    pub(crate) fn exact_rate(self, p: F, h: F) -> F {
+        let share = (h / self.eps).min(F::one());
+        p / h.max(self.eps) * share
+    }
+
     /// One step of one parameter: its averages, τ and η. `NOISY` says whether v̄ₕ is kept.
     #[inline(always)]
     pub(crate) fn step<const NOISY: bool>(
@@ -91,14 +100,14 @@ impl<F: Scalar> Rates<F> {
             g: blend(old.g, new.g, w),
             v: blend(old.v, new.v, w),
             h,
-            vh: if NOISY {
-                blend(old.vh, new.vh, w)
-            } else {
-                h * h
-            },
+            vh: blend(old.vh, new.vh, w),
         };
         let p = self.signal(mean.g * mean.g, mean.v);
-        let eta = self.rate(p, mean.h, mean.vh);
+        let eta = if NOISY {
+            self.rate(p, h, mean.vh)
+        } else {
+            self.exact_rate(p, h)
+        };
         (mean, (F::one() - p) * tau + F::one(), eta)
     }
 }

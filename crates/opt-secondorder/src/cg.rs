@@ -1,5 +1,7 @@
 use opt_core::{Error, Scalar, dot, each_parallel, norm};
 
+use crate::vectors::add;
+
 /// Ratio of the numbers of two kept iterates: γ of the paper's section 4.6.
 const SPACING: f64 = 1.3;
 
@@ -159,9 +161,11 @@ impl<F: Scalar> Cg<F> {
                 }
             }
             let before = std::mem::replace(&mut slope, self.precondition(diagonal));
-            let beta = F::of(slope / before);
+            let beta = slope / before;
             let Self { p, w, .. } = self;
-            each_parallel(p, w, [], move |p, y, []| (y + beta * p, []));
+            each_parallel(p, w, [], move |p, y, []| {
+                (F::of(y.f64() + beta * p.f64()), [])
+            });
         };
         Ok(CgRun {
             iterations: self.phi.len() - 1,
@@ -196,7 +200,9 @@ impl<F: Scalar> Cg<F> {
     fn precondition(&mut self, diagonal: Option<&[F]>) -> f64 {
         let Self { r, w, .. } = self;
         match diagonal {
-            Some(m) => each_parallel(w, m, [&mut *r], move |_, m, [r]| (r / m, [r])),
+            Some(m) => {
+                each_parallel(w, m, [&mut *r], move |_, m, [r]| (r / m, [r]));
+            }
             None => w.copy_from_slice(r),
         }
         dot(r, w)
@@ -206,14 +212,15 @@ impl<F: Scalar> Cg<F> {
     fn advance(&mut self, slope: f64, b: &[F], x: &mut [F]) -> Result<(), CgEnd> {
         let Self { r, p, w, phi, .. } = self;
         let curvature = dot(p, w);
-        let alpha = F::of(slope / curvature);
+        let alpha = slope / curvature;
         if curvature <= 0.0 {
             return Err(CgEnd::Curvature);
         } else if !curvature.is_finite() || !alpha.is_finite() {
             return Err(CgEnd::NonFinite);
         }
-        each_parallel(r, w, [], move |r, bp, []| (r - alpha * bp, []));
-        each_parallel(x, p, [&mut *w], move |x, p, [_]| (x + alpha * p, [x]));
+        add(r, -alpha, w);
+        w.copy_from_slice(x);
+        add(x, alpha, p);
         let value = model(x, r, b);
         if !value.is_finite() {
             x.copy_from_slice(w);

@@ -1,6 +1,6 @@
 use opt_core::{Error as CoreError, HessianDiag, Objective, Scalar, all_finite, each_parallel};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Curvature for [`VsgdMethod`](crate::VsgdMethod) from the diagonal of the Hessian: of a network,
 /// the Gauss–Newton diagonal that its backward pass gives. Where it is negative, its size counts.
@@ -21,10 +21,35 @@ pub struct Bbprop;
 /// Where ḡ is lost in the rounding of θ + ḡ, h is the average so far. h² is kept within the
 /// range of the type.
 ///
+/// A gradient is no length: that θ is shifted by ḡ is the paper's, and makes h depend on the units of
+/// both. With the loss times c² and θ times c, the path is the same times c.
+///
 /// Differs from the paper: for more than one sample, h is that of the minibatch's gradient, and
 /// not the mean of each sample's. For one sample they are the same.
 #[derive(Clone, Copy, Debug)]
 pub struct FiniteDifferences;
+
+/// Where the curvature of [`Vsgd`](crate::Vsgd) comes from: [`Bbprop`] or [`FiniteDifferences`].
+pub trait Curvature: sealed::Kind {
+    /// Whether its noise is averaged too, as v̄ₕ.
+    const NOISY: bool;
+}
+
+mod sealed {
+    /// Not to be named outside: that seals `Curvature`.
+    #[allow(unnameable_types)]
+    pub trait Kind {}
+    impl Kind for super::Bbprop {}
+    impl Kind for super::FiniteDifferences {}
+}
+
+impl Curvature for Bbprop {
+    const NOISY: bool = false;
+}
+
+impl Curvature for FiniteDifferences {
+    const NOISY: bool = true;
+}
 
 impl Bbprop {
     pub(crate) fn measure<F: Scalar, O: HessianDiag<F> + ?Sized>(

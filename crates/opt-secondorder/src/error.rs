@@ -27,6 +27,18 @@ pub enum Error {
     /// The objective's curvature is NaN or infinite.
     #[error("{0} is not finite: look into the model or the data")]
     NonFinite(&'static str),
+
+    /// A step would take a parameter out of the range of its type.
+    #[error(
+        "the step leaves the range of the parameters' type in segment `{segment}` at index {index}: \
+         lower the learning rate, scale the loss, or take f64"
+    )]
+    Range {
+        /// The segment's name.
+        segment: String,
+        /// Index within the segment, row-major.
+        index: usize,
+    },
 }
 
 impl From<Error> for opt_core::Error {

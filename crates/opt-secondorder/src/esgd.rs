@@ -1,12 +1,13 @@
 use opt_core::{
-    Bound, Error as CoreError, FieldVisitor, HessianProduct, Hyper, Method, ParamMap, Report,
-    Scalar, State, Visit, all_finite, each_parallel,
+    Bound, Choice, Direction, Error as CoreError, FieldVisitor, FirstOrder, HessianProduct, Hyper,
+    ParamMap, Report, Scalar, Staged, State, Train, Tuned, Visit, all_finite, each_parallel,
 };
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::Error;
+use crate::descent::Descent;
+use crate::error::Error;
 
 /// Draws in the first step. (Hv)ⱼ is about normal, so that a single one is below ‖Hⱼ‖/1,000 for one
 /// parameter in a thousand, whose steps would be a thousand times too long; the mean square of ten
@@ -23,6 +24,13 @@ pub enum Probe {
     /// ±1 with equal probability: cheaper, and of less variance. Exact where a row of H has a
     /// single element.
     Rademacher,
+}
+
+impl Choice for Probe {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("gaussian", Self::Gaussian),
+        ("rademacher", Self::Rademacher),
+    ];
 }
 
 /// Equilibrated stochastic gradient descent (Dauphin, de Vries & Bengio, Equilibrated adaptive
@@ -47,12 +55,12 @@ pub enum Probe {
 /// learning rate then diverges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Esgd {
-    /// α.
+    /// α. With 0, `x` stays, and D moves on.
     pub lr: f64,
     /// λ, in units of H.
     pub damping: f64,
     /// K.
-    pub period: f64,
+    pub period: u64,
     /// The distribution of v.
     pub probe: Probe,
     /// Of the draws.
@@ -64,7 +72,7 @@ impl Default for Esgd {
         Self {
             lr: 0.01,
             damping: 1e-4,
-            period: 20.0,
+            period: 20,
             probe: Probe::Gaussian,
             seed: 0,
         }
@@ -73,73 +81,114 @@ impl Default for Esgd {
 
 impl Hyper for Esgd {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("damping", &mut self.damping, Bound::Positive);
-        visit("period", &mut self.period, Bound::Count);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("damping", &mut self.damping, Bound::Positive);
+        visit.count("period", &mut self.period, 1);
+        visit.choice("probe", &mut self.probe);
+        visit.count("seed", &mut self.seed, 0);
     }
 }
 
-/// [`Esgd`] over an objective.
+impl Esgd {
+    /// The equilibrated gradient g/(√(D/i) + λ) alone, for any [`Update`](opt_core::Update): `lr` is
+    /// not read.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`].
+    pub fn direction<F: Scalar>(&self, params: &ParamMap) -> Result<EsgdDirection<F>, CoreError> {
+        let zeros = || vec![F::zero(); params.len()];
+        let settings = Draws {
+            damping: self.damping,
+            period: self.period,
+            probe: self.probe,
+            seed: self.seed,
+        };
+        Ok(EsgdDirection {
+            settings: Tuned::new::<F>(settings)?,
+            params: params.clone(),
+            squares: zeros(),
+            draws: 0,
+            t: 0,
+            probe: zeros(),
+            product: zeros(),
+            next: zeros(),
+            next_draws: None,
+        })
+    }
+
+    /// The method for these parameters, θ ← θ − αd.
+    ///
+    /// # Errors
+    /// As [`direction`](Self::direction).
+    pub fn method<F: Scalar>(&self, params: &ParamMap) -> Result<EsgdMethod<F>, CoreError> {
+        let descent = FirstOrder::new(Descent { lr: self.lr }, params)?;
+        Ok(Train::along(self.direction(params)?, descent))
+    }
+}
+
+/// ESGD with plain descent.
+pub type EsgdMethod<F> = Train<F, EsgdDirection<F>, FirstOrder<F, Descent, 0>>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Draws {
+    damping: f64,
+    period: u64,
+    probe: Probe,
+    seed: u64,
+}
+
+impl Hyper for Draws {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("damping", &mut self.damping, Bound::Positive);
+        visit.count("period", &mut self.period, 1);
+        visit.choice("probe", &mut self.probe);
+        visit.count("seed", &mut self.seed, 0);
+    }
+}
+
+/// The equilibrated gradient: made by [`Esgd::direction`].
 #[derive(Clone, Debug)]
-pub struct EsgdMethod<F> {
-    hyper: Esgd,
+pub struct EsgdDirection<F: Scalar> {
+    settings: Tuned<Draws>,
     params: ParamMap,
     /// D.
     squares: Vec<F>,
     /// i.
     draws: u64,
     t: u64,
-    gradient: Vec<F>,
     probe: Vec<F>,
     product: Vec<F>,
-    /// What this step adds to D.
-    fresh: Vec<F>,
+    /// D and i after the step that is proposed.
+    next: Vec<F>,
+    next_draws: Option<u64>,
 }
 
-impl<F: Scalar> EsgdMethod<F> {
-    /// # Errors
-    /// [`CoreError::Hyper`].
-    pub fn new(hyper: Esgd, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
-        let zeros = || vec![F::zero(); params.len()];
-        Ok(Self {
-            hyper,
-            params: params.clone(),
-            squares: zeros(),
-            draws: 0,
-            t: 0,
-            gradient: zeros(),
-            probe: zeros(),
-            product: zeros(),
-            fresh: zeros(),
-        })
-    }
+opt_core::tune_by!(EsgdDirection, settings);
 
-    /// Adds the squares of `draws` products to D.
+impl<F: Scalar> EsgdDirection<F> {
+    /// Writes D with the squares of `draws` more products over `next`.
     fn estimate<O>(&mut self, objective: &mut O, x: &[F], draws: u64) -> Result<(), CoreError>
     where
         O: HessianProduct<F> + ?Sized,
     {
-        self.fresh.fill(F::zero());
+        self.next.copy_from_slice(&self.squares);
         for draw in 0..draws {
             self.draw(self.draws.saturating_add(draw));
             objective.hessian_product(x, &self.probe, &mut self.product)?;
-            let (fresh, product) = (&mut self.fresh, &self.product);
-            each_parallel(fresh, product, [], |sum, h, []| (sum + h * h, []));
+            each_parallel(&mut self.next, &self.product, [], |d, h, []| {
+                (d + h * h, [])
+            });
         }
-        if !all_finite(&self.fresh) {
+        if !all_finite(&self.next) {
             return Err(Error::NonFinite("the squared Hessian–vector product").into());
         }
-        let squares = &mut self.squares;
-        each_parallel(squares, &self.fresh, [], |d, fresh, []| (d + fresh, []));
-        self.draws = self.draws.saturating_add(draws);
         Ok(())
     }
 
     fn draw(&mut self, index: u64) {
-        let key = Xoshiro256PlusPlus::seed_from_u64(self.hyper.seed).next_u64();
+        let key = Xoshiro256PlusPlus::seed_from_u64(self.settings.seed).next_u64();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(key.wrapping_add(index));
-        match self.hyper.probe {
+        match self.settings.probe {
             Probe::Gaussian => {
                 for v in &mut self.probe {
                     let normal: f64 = StandardNormal.sample(&mut rng);
@@ -159,33 +208,39 @@ impl<F: Scalar> EsgdMethod<F> {
     }
 }
 
-impl<F: Scalar, O: HessianProduct<F> + ?Sized> Method<F, O> for EsgdMethod<F> {
-    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, CoreError> {
+impl<F: Scalar, O: HessianProduct<F> + ?Sized> Direction<F, O> for EsgdDirection<F> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, CoreError> {
+        self.next_draws = None;
         self.params.check_len("x", x.len())?;
-        let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
-        self.params.check_gradient(&self.gradient)?;
-        if self.draws == 0 {
-            self.estimate(objective, x, FIRST)?;
-        } else if self.t.is_multiple_of(self.hyper.period as u64) {
-            self.estimate(objective, x, 1)?;
-        }
-        self.t = self.t.saturating_add(1);
-        let (lr, lambda) = (F::of(self.hyper.lr), F::of(self.hyper.damping));
-        let mean = F::of((self.draws as f64).recip());
-        let squares = &mut self.squares[..];
-        each_parallel(x, &self.gradient, [squares], move |x, g, [d]| {
-            (x - lr * g / ((d * mean).sqrt() + lambda), [d])
+        let report = Report::new(objective.grad(x, d)?)?;
+        self.params.check_gradient(d)?;
+        let fresh = match self.draws {
+            0 => FIRST,
+            _ if self.t.is_multiple_of(self.settings.period) => 1,
+            _ => 0,
+        };
+        self.estimate(objective, x, fresh)?;
+        let draws = self.draws.saturating_add(fresh);
+        let (mean, lambda) = (F::of((draws as f64).recip()), F::of(self.settings.damping));
+        each_parallel(d, &self.next, [], move |g, d, []| {
+            (g / ((d * mean).sqrt() + lambda), [])
         });
+        self.next_draws = Some(draws);
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), CoreError> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
-impl<F: Scalar> State<F> for EsgdMethod<F> {
+impl<F: Scalar> Staged for EsgdDirection<F> {
+    fn commit(&mut self) {
+        if let Some(draws) = self.next_draws.take() {
+            std::mem::swap(&mut self.squares, &mut self.next);
+            self.draws = draws;
+            self.t = self.t.saturating_add(1);
+        }
+    }
+}
+
+impl<F: Scalar> State<F> for EsgdDirection<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         visitor.count("t", &mut self.t);
         visitor.count("draws", &mut self.draws);

@@ -35,6 +35,10 @@ impl<F: Scalar, O: Objective<F>> Objective<F> for ExactDiagonal<O> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
         self.inner.grad(x, g)
     }
+
+    fn accept(&mut self) {
+        self.inner.accept();
+    }
 }
 
 impl<F: Scalar, O: HessianProduct<F>> HessianDiag<F> for ExactDiagonal<O> {
@@ -59,5 +63,9 @@ impl<F: Scalar, O: PerSample<F>> PerSample<F> for ExactDiagonal<O> {
 
     fn grad_moments(&mut self, x: &[F], g: &mut [F], square: &mut [F]) -> Result<F, Error> {
         self.inner.grad_moments(x, g, square)
+    }
+
+    fn penalty(&self, d: &mut [F]) {
+        self.inner.penalty(d);
     }
 }

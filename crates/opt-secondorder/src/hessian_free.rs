@@ -1,25 +1,21 @@
 use opt_core::{
-    Bound, Error, Fallback, FieldVisitor, GaussNewton, Hyper, Method, Objective, ParamMap,
-    PerSample, Report, Scalar, State, Visit, all_finite, dot, each_parallel, norm,
+    Bound, Error, Fallback, FieldVisitor, GaussNewton, Hyper, Method, ParamMap, PerSample, Report,
+    Scalar, State, Tuned, Visit, all_finite, dot, each_parallel, norm,
 };
 
-use crate::{Armijo, Cg, CgEnd, CgRun, CgStop, LevenbergMarquardt};
+use crate::cg::{Cg, CgEnd, CgStop};
+use crate::damping::LevenbergMarquardt;
+use crate::vectors::add;
+use crate::walk::{Walk, broken, stuck};
 
 /// Conjugate gradients also end at this |r|/|b|. Martens' rule compares values ten iterations
 /// apart, and on a handful of parameters would spend those ten on rounding errors.
 const RESIDUAL: f64 = 1e-10;
 
-/// The line search of the paper.
-const LINE_SEARCH: Armijo = Armijo {
-    c1: 0.01,
-    factor: 0.8,
-    max_evaluations: 60,
-};
-
 /// Hessian-free optimization (Martens 2010, "Deep learning via Hessian-free optimization").
 ///
 /// ```text
-/// M = (mean gₙ∘gₙ + λ)^¾, elementwise
+/// M = (mean gₙ∘gₙ + l2 + λ)^¾, elementwise
 /// x ← CG on (G + λI)x = −g from ζ·(the last iterate of the step before), preconditioned with M
 /// x ← the iterate that is found by walking back over those with the numbers ⌈1.3ʲ⌉, while f falls
 /// q(x) = gᵀx + ½xᵀGx
@@ -28,8 +24,13 @@ const LINE_SEARCH: Armijo = Armijo {
 /// θ ← θ + cx
 /// ```
 ///
-/// g is the gradient, gₙ that of a sample's loss, and G the Gauss–Newton matrix, which is never
-/// formed. CG ends by the rule of [`CgStop::progress`].
+/// g is the gradient, gₙ that of a sample's loss without the penalty, whose curvature is l2, and G
+/// the Gauss–Newton matrix, which is never formed. CG ends by the rule of [`CgStop::progress`].
+///
+/// That M has l2 itself, as Martens' code, and not the square of what it adds to a gradient, matters
+/// where the penalty does: to the minimum of softmax regression on the digits, 30 steps take 520
+/// products instead of 885 with l2 = 0.1, 860 instead of 1,210 with 0.01, and 733 instead of 759 with
+/// 1e-4. With a hidden layer, whose steps are far from it, the difference is within 6 %.
 ///
 /// Needs [`GaussNewton`] and [`PerSample`]. A step takes one gradient with its moments; a product
 /// for each iteration of CG, and from the second step on one for its start; a value for the last
@@ -51,15 +52,17 @@ const LINE_SEARCH: Armijo = Armijo {
 ///
 /// Differs from the paper: M has the mean over samples where it has the sum, as f is a mean; ζ is
 /// 0.95 rather than 1; CG also ends at |r| ≤ 10⁻¹⁰|g|; an x that does not descend may still not
-/// raise the loss; λ has limits.
+/// raise the loss; λ stays within 10¹⁰ times λ₀ either way. λ is a curvature, and as in the paper M
+/// adds it to squared gradients, which have other units: with `preconditioner` 0 nothing here but λ₀
+/// depends on the units of the loss and of θ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HessianFree {
-    /// λ₀, at the start, in units of G.
+    /// λ₀, at the start, in units of G: of the loss over θ².
     pub damping: f64,
     /// ζ, on the last solution, where the next CG starts.
     pub warm_start: f64,
     /// The most iterations of CG in a step.
-    pub cg_iterations: f64,
+    pub cg_iterations: u64,
     /// ε of [`CgStop::progress`].
     pub cg_tolerance: f64,
     /// The exponent of M. 0 for no preconditioner.
@@ -73,7 +76,7 @@ impl Default for HessianFree {
         Self {
             damping: 1.0,
             warm_start: 0.95,
-            cg_iterations: 250.0,
+            cg_iterations: 250,
             cg_tolerance: 5e-4,
             preconditioner: 0.75,
             damped_ratio: false,
@@ -83,18 +86,19 @@ impl Default for HessianFree {
 
 impl Hyper for HessianFree {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("damping", &mut self.damping, Bound::Positive);
-        visit("warm_start", &mut self.warm_start, Bound::Unit);
-        visit("cg_iterations", &mut self.cg_iterations, Bound::Count);
-        visit("cg_tolerance", &mut self.cg_tolerance, Bound::NonNegative);
-        visit("preconditioner", &mut self.preconditioner, Bound::Unit);
+        visit.real("damping", &mut self.damping, Bound::Positive);
+        visit.real("warm_start", &mut self.warm_start, Bound::Unit);
+        visit.count("cg_iterations", &mut self.cg_iterations, 1);
+        visit.real("cg_tolerance", &mut self.cg_tolerance, Bound::NonNegative);
+        visit.real("preconditioner", &mut self.preconditioner, Bound::Unit);
+        visit.choice("damped_ratio", &mut self.damped_ratio);
     }
 }
 
 impl HessianFree {
     fn stop(&self) -> CgStop {
         CgStop {
-            iterations: self.cg_iterations as usize,
+            iterations: usize::try_from(self.cg_iterations).unwrap_or(usize::MAX),
             progress: self.cg_tolerance,
             residual: RESIDUAL,
             keep: true,
@@ -108,7 +112,7 @@ pub struct HessianFreeMethod<F> {
     /// How the last step went. Not part of the state: none after a restart, nor after a step with
     /// zero gradient.
     pub last: Option<HessianFreeStep>,
-    hyper: HessianFree,
+    hyper: Tuned<HessianFree>,
     params: ParamMap,
     /// The last iterate of the last CG.
     direction: Vec<F>,
@@ -144,13 +148,15 @@ struct Next<F> {
     trial: Vec<F>,
 }
 
-impl<F: Scalar> HessianFreeMethod<F> {
+impl HessianFree {
+    /// The method for these parameters.
+    ///
     /// # Errors
     /// [`Error::Hyper`].
-    pub fn new(hyper: HessianFree, params: &ParamMap) -> Result<Self, Error> {
-        hyper.check()?;
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<HessianFreeMethod<F>, Error> {
+        let hyper = Tuned::new::<F>(self)?;
         let zeros = vec![F::zero(); params.len()];
-        Ok(Self {
+        Ok(HessianFreeMethod {
             last: None,
             hyper,
             params: params.clone(),
@@ -165,7 +171,11 @@ impl<F: Scalar> HessianFreeMethod<F> {
             },
         })
     }
+}
 
+opt_core::tune_by!(HessianFreeMethod, hyper);
+
+impl<F: Scalar> HessianFreeMethod<F> {
     /// λ, as it was adapted so far.
     pub fn damping(&self) -> f64 {
         self.hyper.damping * self.damping.factor
@@ -190,13 +200,13 @@ impl<F: Scalar> HessianFreeMethod<F> {
         if !all_finite(diagonal) {
             return Err(crate::Error::NonFinite("the samples' mean squared gradient").into());
         }
+        objective.penalty(direction);
         let slots = [&mut downhill[..], diagonal];
-        each_parallel(
-            direction,
-            &self.direction,
-            slots,
-            move |_, last, [g, square]| (zeta * last, [-g, (square + lambda).powf(exponent)]),
-        );
+        let last = &self.direction;
+        each_parallel(direction, last, slots, move |l2, last, [g, square]| {
+            let m = (square + l2 + lambda).powf(exponent);
+            (zeta * last, [-g, m])
+        });
         Ok(report)
     }
 }
@@ -207,7 +217,7 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
         let mut report = self.prepare(objective, x)?;
         if norm(&self.next.downhill) == 0.0 {
             report.fallback = Some(Fallback::ZeroGradient);
-            self.last = None;
+            (self.last, report.moves) = (None, false);
             return Ok(report);
         }
         let (hyper, lambda, loss) = (&self.hyper, self.damping(), report.loss.f64());
@@ -228,19 +238,23 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
             report.fallback = Some(Fallback::CurvatureBroke);
         }
 
-        let mut line = Line {
+        let mut walk = Walk {
             objective,
             x,
             trial,
+            broke: false,
         };
-        let chosen = line.walk_back(&run, direction)?;
+        let chosen = walk.back(&run, direction)?;
         let ratio = chosen.ratio(loss, if hyper.damped_ratio { 0.0 } else { lambda });
         let slope = -dot(downhill, chosen.x);
-        let rate = line.shorten(&chosen, loss, slope)?;
+        let rate = walk.shorten(&chosen, loss, slope)?;
 
-        if rate > 0.0 {
-            let c = F::of(rate);
-            each_parallel(x, chosen.x, [], move |x, d, []| (x + c * d, []));
+        if walk.broke {
+            report.fallback.get_or_insert(Fallback::Trial);
+        }
+        report.moves = rate > 0.0;
+        if report.moves {
+            add(x, rate, chosen.x);
             self.damping.adapt(ratio);
         } else {
             report.fallback = Some(Fallback::DampingRises);
@@ -256,12 +270,10 @@ impl<F: Scalar, O: GaussNewton<F> + PerSample<F> + ?Sized> Method<F, O> for Hess
         if stuck(&run) {
             self.direction.fill(F::zero());
         }
+        if report.moves {
+            objective.accept();
+        }
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
@@ -284,98 +296,4 @@ fn damped_product<F: Scalar, O: GaussNewton<F> + ?Sized>(
     objective.gauss_newton_product(x, v, out)?;
     each_parallel(out, v, [], move |gv, v, []| (gv + lambda * v, []));
     Ok(())
-}
-
-/// Whether CG ended as it met a matrix that is not positive definite, or not finite.
-fn broken<F>(run: &CgRun<'_, F>) -> bool {
-    matches!(run.end, CgEnd::Curvature | CgEnd::NonFinite)
-}
-
-/// Whether it did before the first iterate.
-fn stuck<F>(run: &CgRun<'_, F>) -> bool {
-    broken(run) && run.iterations == 0
-}
-
-/// Losses beside θ.
-struct Line<'a, F, O: ?Sized> {
-    objective: &'a mut O,
-    x: &'a [F],
-    trial: &'a mut [F],
-}
-
-/// The x that is left of CG's.
-struct Chosen<'a, F> {
-    x: &'a [F],
-    /// f(θ + x)
-    loss: f64,
-    /// φ(x); NaN if x is not CG's.
-    phi: f64,
-}
-
-impl<F: Scalar> Chosen<'_, F> {
-    /// ρ, for the q that lacks ½λ|x|².
-    fn ratio(&self, before: f64, lambda: f64) -> f64 {
-        let q = self.phi - 0.5 * lambda * dot(self.x, self.x);
-        if q < 0.0 {
-            (self.loss - before) / q
-        } else {
-            f64::NAN
-        }
-    }
-}
-
-impl<F: Scalar, O: Objective<F> + ?Sized> Line<'_, F, O> {
-    /// f(θ + cd), or infinity if that is not finite.
-    fn loss(&mut self, c: f64, d: &[F]) -> Result<f64, Error> {
-        let c = F::of(c);
-        self.trial.copy_from_slice(self.x);
-        each_parallel(self.trial, d, [], move |x, d, []| (x + c * d, []));
-        if !all_finite(self.trial) {
-            return Ok(f64::INFINITY);
-        }
-        let loss = self.objective.value(self.trial)?.f64();
-        Ok(if loss.is_finite() {
-            loss
-        } else {
-            f64::INFINITY
-        })
-    }
-
-    /// From the last iterate back over the kept ones, while f falls.
-    fn walk_back<'a>(&mut self, run: &CgRun<'a, F>, last: &'a [F]) -> Result<Chosen<'a, F>, Error> {
-        let mut chosen = Chosen {
-            x: last,
-            loss: self.loss(1.0, last)?,
-            phi: phi(run, run.iterations),
-        };
-        let earlier = run.kept.iter().rev();
-        for iterate in earlier.filter(|iterate| iterate.number < run.iterations) {
-            let loss = self.loss(1.0, &iterate.x)?;
-            if loss >= chosen.loss && chosen.loss.is_finite() {
-                break;
-            }
-            chosen = Chosen {
-                x: &iterate.x,
-                loss,
-                phi: phi(run, iterate.number),
-            };
-        }
-        Ok(chosen)
-    }
-
-    /// The c of the line search; 0 if there is none. A direction that does not descend may still
-    /// not raise the loss.
-    fn shorten(&mut self, chosen: &Chosen<'_, F>, before: f64, slope: f64) -> Result<f64, Error> {
-        let slope = slope.min(-f64::MIN_POSITIVE);
-        let found = LINE_SEARCH.search(before, slope, 1.0, |c| match c {
-            1.0 => Ok(chosen.loss),
-            _ => self.loss(c, chosen.x),
-        })?;
-        Ok(found.map_or(0.0, |(c, _)| c))
-    }
-}
-
-fn phi<F>(run: &CgRun<'_, F>, number: usize) -> f64 {
-    let phi = run.phi.get(number).filter(|_| !stuck(run));
-    phi.copied().unwrap_or(f64::NAN)
 }

@@ -1,6 +1,6 @@
 //! Moré & Thuente's interval about a step: how trials shrink it, and which is the next.
 
-use crate::line_search::Trial;
+use crate::trial::Trial;
 
 /// The trials of one search, and where the next may lie.
 #[derive(Debug)]

@@ -2,17 +2,23 @@ use std::fmt;
 use std::mem::swap;
 
 use opt_core::{
-    Bound, Error, Fallback, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar,
-    State, Visit, dot, each_parallel, norm,
+    Bound, Change, Error, Fallback, Field, FieldVisitor, Hyper, Method, Objective, ParamMap,
+    Report, Scalar, State, Tune, Tuned, Visit, dot, each_parallel, list_hyper, norm,
 };
 
-use crate::line_search::{Outcome, Trial, Wolfe};
+use crate::memory::{Memory, zeros};
+use crate::trial::Trial;
+use crate::vectors::{add, check_range, length, negate, square_is_zero};
+use crate::wolfe::{Outcome, Wolfe};
+
+/// How many units in the last place of the loss its rounding may amount to.
+const NOISE: f64 = 1e3;
 
 /// Limited-memory BFGS (Nocedal, Updating quasi-Newton matrices with limited storage, 1980; Liu &
 /// Nocedal, On the limited memory BFGS method for large scale optimization, 1989).
 ///
 /// ```text
-/// s = θ⁺ − θ,  y = f′(θ⁺) − f′(θ),  ρ = 1/sᵀy        the last m steps, if sᵀy > ε|y|²
+/// s = θ⁺ − θ,  y = f′(θ⁺) − f′(θ),  ρ = 1/sᵀy        the last m steps, if sᵀy > ε|s||y|
 /// H ← γI,  γ = sᵀy/yᵀy of the newest                 then for each, oldest first:
 /// H ← (I − ρsyᵀ)H(I − ρysᵀ) + ρssᵀ
 /// θ ← θ − α·H·f′(θ)                                  α by the strong Wolfe conditions
@@ -21,31 +27,52 @@ use crate::line_search::{Outcome, Trial, Wolfe};
 /// H is never formed: two passes over the memory multiply by it. A step costs one evaluation of
 /// loss and gradient, sometimes a few more, and 4m products of vectors.
 ///
-/// While there is no memory, the direction is −f′ and the first trial α₀·min(1, 1.01/|f′|), as in
-/// SciPy's BFGS: a move of about length 1 at most, as nothing is known yet of how far to go.
+/// While there is no memory, the direction is −f′, and the first trial a move as long as |θ| or as
+/// 2|f|/|f′|, to where a parabola whose minimum is 0 has it: the shorter one that is not 0, or 1 if
+/// both are. So no constant has units: scaling the loss or θ by powers of two scales the path, and
+/// does not change a bit of it.
 ///
 /// Needs [`Objective`], and that it stays the same from step to step: the full data, not
 /// minibatches. The loss and gradient of the point that was accepted serve the next step too, if
 /// `x` still is that point. Where the objective changes, such as at a new batch, call
 /// [`LbfgsMethod::restart`].
 ///
+/// Near a minimum the loss changes by less than its rounding, but the gradient still tells: where a
+/// step promises less than 1,000 units in the last place of the loss, the line search goes by slopes,
+/// as [`Wolfe`] does within its `noise`. The report says so where the loss does not fall, and it never
+/// comes to more than that above the least so far.
+///
+/// ```
+/// use opt_core::{Method, Objective};
+/// use opt_secondorder::Lbfgs;
+///
+/// let mut plane = opt_testkit::plane("rosenbrock").expect("it is one of them");
+/// let mut lbfgs = Lbfgs::default().method(Objective::<f64>::params(&plane))?;
+/// let mut x = plane.start;
+/// for _ in 0..45 {
+///     lbfgs.step(&mut plane, &mut x)?;
+/// }
+/// assert!((x[0] - 1.0).abs() < 1e-9 && (x[1] - 1.0).abs() < 1e-9);
+/// # Ok::<(), opt_core::Error>(())
+/// ```
+///
 /// Differs from the papers in the line search, which is [`Wolfe`]'s, and in what happens when it
 /// fails ([`LbfgsMethod`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lbfgs {
-    /// α₀, the step that the line search tries first. 1 is the quasi-Newton step itself; the search
-    /// makes up for any other.
+    /// α₀, the step that the line search tries first, as a share of the quasi-Newton step or of the
+    /// first move. The search makes up for any but 0, with which `x` stays.
     pub lr: f64,
     /// m.
-    pub memory: f64,
+    pub memory: u64,
     /// c1 of [`Wolfe`].
     pub c1: f64,
     /// c2 of [`Wolfe`].
     pub c2: f64,
     /// Most evaluations of one line search.
-    pub max_evaluations: f64,
-    /// ε, an inverse curvature: a step along which f bends by no more than 0, or by more than 1/ε,
-    /// is not remembered. Only steps that fail the second Wolfe condition are ever left out.
+    pub max_evaluations: u64,
+    /// ε, the least cosine between s and y that is remembered. Where f bends down along s there is
+    /// none, and near 0 it is made of rounding.
     pub eps: f64,
 }
 
@@ -53,10 +80,10 @@ impl Default for Lbfgs {
     fn default() -> Self {
         Self {
             lr: 1.0,
-            memory: 10.0,
+            memory: 10,
             c1: 1e-4,
             c2: 0.9,
-            max_evaluations: 20.0,
+            max_evaluations: 20,
             eps: f64::EPSILON,
         }
     }
@@ -64,12 +91,12 @@ impl Default for Lbfgs {
 
 impl Hyper for Lbfgs {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("memory", &mut self.memory, Bound::Count);
-        visit("c1", &mut self.c1, Bound::Unit);
-        visit("c2", &mut self.c2, Bound::Unit);
-        visit("max_evaluations", &mut self.max_evaluations, Bound::Count);
-        visit("eps", &mut self.eps, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.count("memory", &mut self.memory, 1);
+        visit.real("c1", &mut self.c1, Bound::Unit);
+        visit.real("c2", &mut self.c2, Bound::Unit);
+        visit.count("max_evaluations", &mut self.max_evaluations, 1);
+        visit.real("eps", &mut self.eps, Bound::Unit);
     }
 
     fn conflicts(&self) -> Result<(), Error> {
@@ -83,48 +110,64 @@ impl Hyper for Lbfgs {
     }
 }
 
-/// [`Lbfgs`] over an objective. Holds 2m + 6 vectors of the parameters' length, all made by `new`.
+impl Lbfgs {
+    /// The method for these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`], [`Error::HyperConflict`], or [`Error::SegmentTooLarge`] if the state does
+    /// not fit into memory.
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<LbfgsMethod<F>, Error> {
+        let hyper = Tuned::new::<F>(self)?;
+        let n = params.len();
+        let mut memory = Memory::default();
+        memory.resize(size(hyper.memory), n)?;
+        Ok(LbfgsMethod {
+            memory,
+            at: zeros(n)?,
+            gradient: zeros(n)?,
+            loss: 0.0,
+            least: 0.0,
+            known: 0,
+            direction: zeros(n)?,
+            trial: zeros(n)?,
+            trial_gradient: zeros(n)?,
+            spare: zeros(n)?,
+            params: params.clone(),
+            hyper,
+        })
+    }
+}
+
+/// [`Lbfgs`] over an objective. Holds 2m + 6 vectors of the parameters' length, all made at once.
 ///
 /// A step ends in one of these ways:
-/// - a step was found along −H·f′: `x` moves;
+/// - a step was found along −H·f′: `x` moves. [`Report::fallback`] tells if a trial on the way was
+///   not finite, which only shortens the step, or if the loss could not tell the step from none;
 /// - none was, or −H·f′ was no descent direction: the memory is dropped, and `x` moves along −f′,
 ///   which [`Report::fallback`] tells;
-/// - no step is low enough there either, or the gradient is 0: `x` stays, which
-///   [`Report::fallback`] tells, and so it will at every further step. At the end of a run this is
-///   the rounding of the loss: a decrease below it cannot be seen;
-/// - not a single trial had a finite loss and gradient: the first one's error, and nothing has
-///   changed. Among finite ones, such trials only shorten the step.
+/// - no step is low enough there either, or the gradient is 0, or so small that its square is: `x`
+///   stays, which [`Report::fallback`] tells, and so it will at every further step;
+/// - the objective refused a trial, not a single one had a finite loss and gradient, or the
+///   gradient's square overflows: an error, and nothing has changed.
 ///
 /// A function that is not bounded below is followed as far as a line search goes.
 #[derive(Clone)]
 pub struct LbfgsMethod<F> {
-    hyper: Lbfgs,
+    hyper: Tuned<Lbfgs>,
     params: ParamMap,
-    /// The oldest first; beyond `used`, room.
-    pairs: Vec<Pair<F>>,
-    used: u64,
+    memory: Memory<F>,
     /// Where the last step ended, with gradient and loss there, if `known` is not 0.
     at: Vec<F>,
     gradient: Vec<F>,
     loss: f64,
+    /// The least loss on the way here.
+    least: f64,
     known: u64,
     direction: Vec<F>,
     trial: Vec<F>,
     trial_gradient: Vec<F>,
     /// Takes the gradient of an `x` that is not `at`, until the step has succeeded.
     spare: Vec<F>,
-}
-
-/// A step and how the gradient changed along it.
-#[derive(Clone, Default)]
-struct Pair<F> {
-    s: Vec<F>,
-    y: Vec<F>,
-    /// sᵀy and yᵀy.
-    sy: f64,
-    yy: f64,
-    /// Of the two-loop recursion.
-    alpha: f64,
 }
 
 /// What the trials of one step have met.
@@ -135,57 +178,10 @@ struct Met {
 }
 
 impl<F: Scalar> LbfgsMethod<F> {
-    /// # Errors
-    /// [`Error::Hyper`], [`Error::HyperConflict`], or [`Error::SegmentTooLarge`] if the state does
-    /// not fit into memory.
-    pub fn new(hyper: Lbfgs, params: &ParamMap) -> Result<Self, Error> {
-        hyper.check()?;
-        let n = params.len();
-        let mut method = Self {
-            pairs: Vec::new(),
-            used: 0,
-            at: zeros(n)?,
-            gradient: zeros(n)?,
-            loss: 0.0,
-            known: 0,
-            direction: zeros(n)?,
-            trial: zeros(n)?,
-            trial_gradient: zeros(n)?,
-            spare: zeros(n)?,
-            params: params.clone(),
-            hyper,
-        };
-        method.remember(method.hyper.memory)?;
-        Ok(method)
-    }
-
     /// Forgets the memory and the last evaluation: for an objective that has changed.
     pub fn restart(&mut self) {
-        (self.used, self.known) = (0, 0);
-    }
-
-    /// Makes room for as many pairs; of too many, the newest stay.
-    fn remember(&mut self, memory: f64) -> Result<(), Error> {
-        let (m, n) = (memory as usize, self.params.len());
-        let mut room = Vec::new();
-        (room.try_reserve_exact(m.saturating_sub(self.pairs.len()))).map_err(|_| too_large())?;
-        for _ in self.pairs.len()..m {
-            room.push(Pair {
-                s: zeros(n)?,
-                y: zeros(n)?,
-                ..Pair::default()
-            });
-        }
-        let forgotten = self.used().saturating_sub(m);
-        self.pairs.drain(..forgotten);
-        self.used -= forgotten as u64;
-        self.pairs.truncate(m);
-        self.pairs.append(&mut room);
-        Ok(())
-    }
-
-    fn used(&self) -> usize {
-        usize::try_from(self.used).map_or(self.pairs.len(), |used| used.min(self.pairs.len()))
+        self.memory.clear();
+        self.known = 0;
     }
 
     /// Loss and gradient at `x`, known or new. What a failing step has to put back comes back.
@@ -193,73 +189,63 @@ impl<F: Scalar> LbfgsMethod<F> {
         &mut self,
         objective: &mut O,
         x: &[F],
-    ) -> Result<Option<f64>, Error> {
+    ) -> Result<Option<[f64; 2]>, Error> {
         if self.known != 0 && self.at == x {
             return Ok(None);
         }
-        let loss = Report::new(objective.grad(x, &mut self.spare)?)?.loss;
+        let loss = Report::new(objective.grad(x, &mut self.spare)?)?.loss.f64();
         self.params.check_gradient(&self.spare)?;
         swap(&mut self.gradient, &mut self.spare);
-        Ok(Some(std::mem::replace(&mut self.loss, loss.f64())))
+        let before = [self.loss, self.least];
+        [self.loss, self.least] = [loss; 2];
+        Ok(Some(before))
     }
 
-    /// Moves `x`, or not; tells what it fell back to.
+    /// Moves `x`, or not; tells whether, and what it fell back to.
     fn advance<O: Objective<F> + ?Sized>(
         &mut self,
         objective: &mut O,
         x: &mut [F],
-    ) -> Result<Option<Fallback>, Error> {
-        let length = norm(&self.gradient);
-        if length == 0.0 {
+    ) -> Result<(bool, Option<Fallback>), Error> {
+        let size = norm(&self.gradient);
+        let standstill = square_is_zero(size, dot(&self.gradient, &self.gradient))?;
+        if standstill.is_some() || self.hyper.lr == 0.0 {
             self.stay(x);
-            return Ok(Some(Fallback::ZeroGradient));
+            return Ok((false, standstill));
         }
         let mut met = Met::default();
-        each_parallel(&mut self.direction, &self.gradient, [], |_, g, []| (-g, []));
-        if self.used() > 0 {
-            self.multiply();
-            let found = self.search(objective, x, self.hyper.lr, &mut met)?;
-            if let Some(trial) = found.trial() {
-                self.accept(x, trial);
-                return Ok(None);
+        let remembers = self.memory.used() > 0;
+        negate(&mut self.direction, &self.gradient);
+        let mut found = Outcome::Nothing;
+        if remembers {
+            self.memory.multiply(&mut self.direction);
+            found = self.search(objective, x, self.hyper.lr, &mut met)?;
+        }
+        let dropped = remembers && found == Outcome::Nothing;
+        if found == Outcome::Nothing {
+            negate(&mut self.direction, &self.gradient);
+            let mut lengths = [norm(x), 2.0 * self.loss.abs() / size];
+            lengths.sort_by(f64::total_cmp);
+            let first = self.hyper.lr * (length(lengths) / size);
+            found = self.search(objective, x, first, &mut met)?;
+            if let Some(error) = met.error.take_if(|_| !met.finite) {
+                return Err(error);
             }
-            each_parallel(&mut self.direction, &self.gradient, [], |_, g, []| (-g, []));
+            self.memory.clear();
         }
-        let first = self.hyper.lr * (1.01 / length).min(1.0);
-        let found = self.search(objective, x, first, &mut met)?;
-        if let (false, Some(error)) = (met.finite, met.error) {
-            return Err(error);
-        }
-        let dropped = self.used() > 0;
-        self.used = 0;
-        Ok(match found.trial() {
-            Some(trial) => {
-                self.accept(x, trial);
-                dropped.then_some(Fallback::SteepestDescent)
-            }
-            None => {
-                self.stay(x);
-                Some(Fallback::NoLowerLoss)
-            }
-        })
-    }
-
-    /// The direction times H: the two-loop recursion.
-    fn multiply(&mut self) {
-        let used = self.used();
-        let direction = &mut self.direction;
-        for pair in self.pairs[..used].iter_mut().rev() {
-            pair.alpha = dot(&pair.s, direction) / pair.sy;
-            add(direction, -pair.alpha, &pair.y);
-        }
-        if let Some(newest) = self.pairs[..used].last_mut() {
-            let gamma = F::of(newest.sy / newest.yy);
-            each_parallel(direction, &newest.y, [], move |d, _, []| (gamma * d, []));
-        }
-        for pair in &self.pairs[..used] {
-            let beta = dot(&pair.y, direction) / pair.sy;
-            add(direction, pair.alpha - beta, &pair.s);
-        }
+        let Some(trial) = found.trial() else {
+            self.stay(x);
+            return Ok((false, Some(Fallback::NoLowerLoss)));
+        };
+        let fallback = if dropped {
+            Some(Fallback::SteepestDescent)
+        } else if met.error.is_some() {
+            Some(Fallback::Trial)
+        } else {
+            (trial.value >= self.loss).then_some(Fallback::Rounding)
+        };
+        self.accept(x, trial);
+        Ok((true, fallback))
     }
 
     /// A step along the direction; leaves its point and gradient in the trial's buffers.
@@ -270,22 +256,27 @@ impl<F: Scalar> LbfgsMethod<F> {
         first: f64,
         met: &mut Met,
     ) -> Result<Outcome, Error> {
+        let slope = dot(&self.gradient, &self.direction);
+        // What it has risen by is spent.
+        let noise = NOISE * F::epsilon().f64() * self.least.abs() + self.least - self.loss;
+        let drowns = -0.5 * first * slope <= noise;
         let wolfe = Wolfe {
             c1: self.hyper.c1,
             c2: self.hyper.c2,
-            max_evaluations: self.hyper.max_evaluations as usize,
+            max_evaluations: size(self.hyper.max_evaluations),
+            noise: if drowns { noise } else { 0.0 },
             ..Wolfe::default()
         };
-        let slope = dot(&self.gradient, &self.direction);
         wolfe.search(self.loss, slope, first, |step| {
             self.trial.copy_from_slice(x);
             add(&mut self.trial, step, &self.direction);
-            let loss = objective.grad(&self.trial, &mut self.trial_gradient)?;
-            let fault = match Report::new(loss) {
-                Ok(_) => self.params.check_gradient(&self.trial_gradient).err(),
-                Err(error) => Some(error),
-            };
-            if let Some(error) = fault {
+            let (mut loss, mut fault) = (F::nan(), check_range(&self.params, &self.trial));
+            if fault.is_ok() {
+                loss = objective.grad(&self.trial, &mut self.trial_gradient)?;
+                let gradient = &self.trial_gradient;
+                fault = Report::new(loss).and_then(|_| self.params.check_gradient(gradient));
+            }
+            if let Err(error) = fault {
                 met.error.get_or_insert(error);
                 return Ok((f64::NAN, f64::NAN));
             }
@@ -297,26 +288,13 @@ impl<F: Scalar> LbfgsMethod<F> {
     /// Goes to the last trial, and remembers the step.
     fn accept(&mut self, x: &mut [F], trial: Trial) {
         // The direction becomes s, the old gradient y.
-        let s = &mut self.direction;
+        let (s, y) = (&mut self.direction, &mut self.gradient);
         each_parallel(x, &self.trial, [s], |x, new, [_]| (new, [new - x]));
-        let (y, new) = (&mut self.gradient, &self.trial_gradient);
-        each_parallel(y, new, [], |old, new, []| (new - old, []));
-        let (sy, yy) = (dot(&self.direction, y), dot(y, y));
-        if sy > self.hyper.eps * yy {
-            let used = self.used();
-            if used == self.pairs.len() {
-                self.pairs.rotate_left(1);
-            }
-            let last = used.min(self.pairs.len().saturating_sub(1));
-            if let Some(pair) = self.pairs.get_mut(last) {
-                swap(&mut pair.s, &mut self.direction);
-                swap(&mut pair.y, &mut self.gradient);
-                (pair.sy, pair.yy) = (sy, yy);
-                self.used = last as u64 + 1;
-            }
-        }
+        each_parallel(y, &self.trial_gradient, [], |old, new, []| (new - old, []));
+        (self.memory).remember(&mut self.direction, &mut self.gradient, self.hyper.eps);
         swap(&mut self.gradient, &mut self.trial_gradient);
         self.loss = trial.value;
+        self.least = self.least.min(trial.value);
         self.stay(x);
     }
 
@@ -332,69 +310,61 @@ impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for LbfgsMethod<F> {
         self.params.check_len("x", x.len())?;
         let replaced = self.evaluate(objective, x)?;
         let mut report = Report::new(F::of(self.loss))?;
-        match (self.advance(objective, x), replaced) {
-            (Ok(fallback), _) => {
-                report.fallback = fallback;
+        match self.advance(objective, x) {
+            Ok((moves, fallback)) => {
+                (report.moves, report.fallback) = (moves, fallback);
+                if moves || self.hyper.lr == 0.0 {
+                    objective.accept();
+                }
                 Ok(report)
             }
-            (Err(error), Some(loss)) => {
-                swap(&mut self.gradient, &mut self.spare);
-                self.loss = loss;
+            Err(error) => {
+                if let Some(before) = replaced {
+                    swap(&mut self.gradient, &mut self.spare);
+                    [self.loss, self.least] = before;
+                }
                 Err(error)
             }
-            (Err(error), None) => Err(error),
         }
     }
+}
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), Error> {
-        let hyper = self.hyper.with(name, value)?;
-        self.remember(hyper.memory)?;
+impl<F: Scalar> Tune for LbfgsMethod<F> {
+    fn list(&self) -> Vec<Field> {
+        list_hyper(&*self.hyper)
+    }
+
+    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
+        let mut hyper = self.hyper.clone();
+        hyper.change::<F>(name, change)?;
+        self.memory.resize(size(hyper.memory), self.params.len())?;
         self.hyper = hyper;
         Ok(())
     }
 }
 
+/// A count as a size: what does not fit is refused by whatever allocates it.
+fn size(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 impl<F: Scalar> State<F> for LbfgsMethod<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        visitor.count("pairs", &mut self.used);
-        for (index, pair) in self.pairs.iter_mut().enumerate() {
-            self.params
-                .visit(&format!("s{index}"), &mut pair.s, visitor);
-            self.params
-                .visit(&format!("y{index}"), &mut pair.y, visitor);
-            visitor.number(&format!("sy{index}"), &mut pair.sy);
-            visitor.number(&format!("yy{index}"), &mut pair.yy);
-        }
+        self.memory.visit(&self.params, visitor);
         visitor.count("known", &mut self.known);
         visitor.number("loss", &mut self.loss);
+        visitor.number("least", &mut self.least);
         self.params.visit("at", &mut self.at, visitor);
         self.params.visit("gradient", &mut self.gradient, visitor);
     }
 }
 
-impl<F> fmt::Debug for LbfgsMethod<F> {
+impl<F: Scalar> fmt::Debug for LbfgsMethod<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LbfgsMethod")
             .field("hyper", &self.hyper)
-            .field("pairs", &self.used)
+            .field("pairs", &self.memory.used())
             .field("loss", &(self.known != 0).then_some(self.loss))
             .finish_non_exhaustive()
     }
-}
-
-/// a ← a + c·b.
-fn add<F: Scalar>(a: &mut [F], c: f64, b: &[F]) {
-    let c = F::of(c);
-    each_parallel(a, b, [], move |a, b, []| (a + c * b, []));
-}
-
-fn zeros<F: Scalar>(n: usize) -> Result<Vec<F>, Error> {
-    let mut all = Vec::new();
-    all.try_reserve_exact(n).map_err(|_| too_large())?;
-    all.resize(n, F::zero());
-    Ok(all)
-}
-
-fn too_large() -> Error {
-    Error::SegmentTooLarge("memory of lbfgs".to_owned())
 }

@@ -19,12 +19,12 @@
 //! ```
 //! use opt_core::{Method, Objective};
 //! use opt_nn::{Activation, Init, Mlp, Spec, Target};
-//! use opt_secondorder::{HessianFree, HessianFreeMethod};
+//! use opt_secondorder::HessianFree;
 //!
 //! let (train, test) = opt_data::digits()?.split(360, 0)?;
 //! let mut mlp = Mlp::<f32>::new(Spec::classifier(&[64, 20, 10], Activation::Tanh))?;
 //! let mut x = mlp.init(Init::LeCun, 0);
-//! let mut hf = HessianFreeMethod::new(HessianFree::default(), mlp.params())?;
+//! let mut hf = HessianFree::default().method(mlp.params())?;
 //! mlp.load(train.inputs.view(), Target::Classes(&train.labels), 0)?;
 //! for _ in 0..15 {
 //!     hf.step(&mut mlp, &mut x)?;
@@ -41,34 +41,47 @@
 //! [`Cg`], [`Armijo`], [`Wolfe`] and [`LevenbergMarquardt`] are parts that stand alone. Results do not
 //! depend on the number of threads.
 
+mod armijo;
 mod averages;
 mod cg;
 mod curvature;
 mod damping;
+mod descent;
 mod error;
 mod esgd;
 mod exact_diagonal;
 mod hessian_free;
 mod interval;
 mod lbfgs;
-mod line_search;
+mod means;
+mod memory;
 mod newton;
 mod newton_diagonal;
+mod progress;
 mod scg;
+mod trial;
+mod vectors;
 mod vsgd;
+mod vsgd_direction;
+mod walk;
+mod wolfe;
 mod zoo;
 
+pub use armijo::Armijo;
 pub use cg::{Cg, CgEnd, CgIterate, CgRun, CgStop};
-pub use curvature::{Bbprop, FiniteDifferences};
+pub use curvature::{Bbprop, Curvature, FiniteDifferences};
 pub use damping::LevenbergMarquardt;
+pub use descent::{Descent, Whole};
 pub use error::Error;
-pub use esgd::{Esgd, EsgdMethod, Probe};
+pub use esgd::{Esgd, EsgdDirection, EsgdMethod, Probe};
 pub use exact_diagonal::ExactDiagonal;
 pub use hessian_free::{HessianFree, HessianFreeMethod, HessianFreeStep};
 pub use lbfgs::{Lbfgs, LbfgsMethod};
-pub use line_search::{Armijo, Outcome, Trial, Wolfe};
 pub use newton::{MAX_NEWTON, Newton, NewtonMethod};
-pub use newton_diagonal::{NewtonDiagonal, NewtonDiagonalMethod};
+pub use newton_diagonal::{NewtonDiagonal, NewtonDiagonalDirection, NewtonDiagonalMethod};
 pub use scg::{Scg, ScgMethod};
+pub use trial::Trial;
 pub use vsgd::{Form, Vsgd, VsgdMethod};
+pub use vsgd_direction::VsgdDirection;
+pub use wolfe::{Outcome, Wolfe};
 pub use zoo::zoo;

@@ -1,9 +1,10 @@
 use opt_core::{
     Bound, Error as CoreError, FieldVisitor, HessianProduct, Hyper, Method, ParamMap, Report,
-    Scalar, State, Visit, all_finite, dot,
+    Scalar, State, Tuned, Visit, all_finite, dot,
 };
 
-use crate::Error;
+use crate::error::Error;
+use crate::vectors::check_range;
 
 /// Most parameters that [`NewtonMethod`] takes: its matrix is then 32 MiB, and one factorization
 /// takes a second or so.
@@ -29,9 +30,9 @@ pub const MAX_NEWTON: usize = 2048;
 /// elsewhere v may point uphill, or to a saddle point. At a minimum, where g is 0, it does not move.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Newton {
-    /// α.
+    /// α. With 0, `x` stays.
     pub lr: f64,
-    /// λ, in units of H.
+    /// λ, in units of H, and so in those of the loss over x².
     pub damping: f64,
 }
 
@@ -46,36 +47,38 @@ impl Default for Newton {
 
 impl Hyper for Newton {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
     }
 }
 
 /// [`Newton`] over an objective. It has no state.
 #[derive(Clone, Debug)]
 pub struct NewtonMethod<F> {
-    hyper: Newton,
+    hyper: Tuned<Newton>,
     params: ParamMap,
     gradient: Vec<F>,
     /// A column of the identity.
     unit: Vec<F>,
     column: Vec<F>,
-    /// H + λI, then its Cholesky factor, row by row.
+    /// H + λI, then its factors, row by row.
     matrix: Vec<f64>,
     direction: Vec<f64>,
 }
 
-impl<F: Scalar> NewtonMethod<F> {
+impl Newton {
+    /// The method for these parameters.
+    ///
     /// # Errors
     /// [`CoreError::Hyper`]; [`Error::TooLarge`] beyond [`MAX_NEWTON`] parameters.
-    pub fn new(hyper: Newton, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<NewtonMethod<F>, CoreError> {
+        let hyper = Tuned::new::<F>(self)?;
         let n = params.len();
         if n > MAX_NEWTON {
             let (params, limit) = (n, MAX_NEWTON);
             return Err(Error::TooLarge { params, limit }.into());
         }
-        Ok(Self {
+        Ok(NewtonMethod {
             hyper,
             params: params.clone(),
             gradient: vec![F::zero(); n],
@@ -85,7 +88,11 @@ impl<F: Scalar> NewtonMethod<F> {
             direction: vec![0.0; n],
         })
     }
+}
 
+opt_core::tune_by!(NewtonMethod, hyper);
+
+impl<F: Scalar> NewtonMethod<F> {
     /// Writes the symmetrized Hessian plus damping over the matrix.
     fn assemble<O>(&mut self, objective: &mut O, x: &[F]) -> Result<(), CoreError>
     where
@@ -107,7 +114,8 @@ impl<F: Scalar> NewtonMethod<F> {
         for i in 0..n {
             for j in 0..i {
                 // The upper half is not read again.
-                self.matrix[i * n + j] = 0.5 * (self.matrix[i * n + j] + self.matrix[j * n + i]);
+                let (lower, upper) = (self.matrix[i * n + j], self.matrix[j * n + i]);
+                self.matrix[i * n + j] = 0.5 * lower + 0.5 * upper;
             }
             self.matrix[i * n + i] += self.hyper.damping;
         }
@@ -129,16 +137,15 @@ impl<F: Scalar, O: HessianProduct<F> + ?Sized> Method<F, O> for NewtonMethod<F> 
         if !all_finite(&self.direction) {
             return Err(Error::NonFinite("the Newton step").into());
         }
-        let lr = self.hyper.lr;
-        for (x, v) in x.iter_mut().zip(&self.direction) {
-            *x -= F::of(lr * v);
+        // The column's buffer is free.
+        let (lr, next) = (self.hyper.lr, &mut self.column);
+        for ((next, x), v) in next.iter_mut().zip(&*x).zip(&self.direction) {
+            *next = F::of(x.f64() - lr * v);
         }
+        check_range(&self.params, next)?;
+        x.copy_from_slice(next);
+        objective.accept();
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), CoreError> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
@@ -146,36 +153,44 @@ impl<F: Scalar> State<F> for NewtonMethod<F> {
     fn visit(&mut self, _visitor: &mut dyn Visit<F>) {}
 }
 
-/// Writes L of A = LLᵀ over the lower half of A, of shape (n, n).
+/// Writes L and D of A = LDLᵀ over the lower half of A, of shape (n, n): D in the diagonal, where L
+/// has ones. Without square roots, so that A times any power of two has the same L.
 fn factorize(a: &mut [f64], n: usize) -> Result<(), Error> {
     for i in 0..n {
         let (above, rest) = a.split_at_mut(i * n);
         let row = &mut rest[..n];
+        // First the row of LD, which needs no D.
         for j in 0..i {
-            let other = &above[j * n..=j * n + j];
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            let other = &above[j * n..j * n + j];
+            row[j] -= dot(&row[..j], other);
         }
-        let value = row[i] - dot(&row[..i], &row[..i]);
+        let mut value = row[i];
+        for j in 0..i {
+            let l = row[j] / above[j * n + j];
+            value -= l * row[j];
+            row[j] = l;
+        }
         // Less than what rounding leaves of a zero counts as one.
         if value <= n as f64 * f64::EPSILON * row[i].abs() {
             return Err(Error::Indefinite { pivot: i, value });
         }
-        row[i] = value.sqrt();
+        row[i] = value;
     }
     Ok(())
 }
 
-/// Solves LLᵀv = b in place of b.
-fn solve(l: &[f64], v: &mut [f64]) {
+/// Solves LDLᵀv = b in place of b.
+fn solve(a: &[f64], v: &mut [f64]) {
     let n = v.len();
     for i in 0..n {
-        let row = &l[i * n..=i * n + i];
-        v[i] = (v[i] - dot(&row[..i], &v[..i])) / row[i];
+        let row = &a[i * n..i * n + i];
+        v[i] -= dot(row, &v[..i]);
+    }
+    for (i, v) in v.iter_mut().enumerate() {
+        *v /= a[i * n + i];
     }
     for i in (0..n).rev() {
-        let row = &l[i * n..=i * n + i];
-        let solved = v[i] / row[i];
-        v[i] = solved;
+        let (row, solved) = (&a[i * n..i * n + i], v[i]);
         for (v, l) in v[..i].iter_mut().zip(row) {
             *v -= solved * l;
         }

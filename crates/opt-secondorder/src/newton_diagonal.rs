@@ -1,9 +1,10 @@
 use opt_core::{
-    Bound, Error as CoreError, FieldVisitor, HessianDiag, Hyper, Method, ParamMap, Report, Scalar,
-    State, Visit, all_finite, each_parallel,
+    Bound, Direction, Error as CoreError, FieldVisitor, FirstOrder, HessianDiag, Hyper, ParamMap,
+    Report, Scalar, Staged, State, Train, Tuned, Visit, each_parallel,
 };
 
-use crate::Error;
+use crate::curvature::Bbprop;
+use crate::descent::Descent;
 
 /// Newton's method with the diagonal of the Hessian, also known as stochastic diagonal
 /// Levenberg–Marquardt (LeCun, Bottou, Orr & Müller, Efficient BackProp, 1998).
@@ -11,7 +12,7 @@ use crate::Error;
 /// ```text
 /// w = (1 − ρ)/(1 − ρᵗ)
 /// h̄ ← h̄ + w(|h| − h̄)
-/// θ ← θ − αg/(h̄ + μ)
+/// θ ← θ − α·g/(h̄ + μ)
 /// ```
 ///
 /// h is the diagonal that the objective gives, so h̄ = Σρᵗ⁻ᵏ|hₖ| / Σρᵗ⁻ᵏ: the usual average with
@@ -25,7 +26,7 @@ use crate::Error;
 /// gives the diagonal of a small problem that only has products.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewtonDiagonal {
-    /// α.
+    /// α. With 0, `x` stays, and h̄ moves on.
     pub lr: f64,
     /// μ, in units of h: keeps steps finite where the loss is flat.
     pub damping: f64,
@@ -45,69 +46,111 @@ impl Default for NewtonDiagonal {
 
 impl Hyper for NewtonDiagonal {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("damping", &mut self.damping, Bound::NonNegative);
-        visit("decay", &mut self.decay, Bound::Unit);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("decay", &mut self.decay, Bound::Unit);
     }
 }
 
-/// [`NewtonDiagonal`] over an objective.
+impl NewtonDiagonal {
+    /// g/(h̄ + μ) alone, for any [`Update`](opt_core::Update): `lr` is not read.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`].
+    pub fn direction<F: Scalar>(
+        &self,
+        params: &ParamMap,
+    ) -> Result<NewtonDiagonalDirection<F>, CoreError> {
+        let settings = Average {
+            damping: self.damping,
+            decay: self.decay,
+        };
+        let zeros = vec![F::zero(); params.len()];
+        Ok(NewtonDiagonalDirection {
+            settings: Tuned::new::<F>(settings)?,
+            params: params.clone(),
+            average: zeros.clone(),
+            t: 0,
+            next: zeros,
+            staged: false,
+        })
+    }
+
+    /// The method for these parameters, θ ← θ − αd.
+    ///
+    /// # Errors
+    /// As [`direction`](Self::direction).
+    pub fn method<F: Scalar>(
+        &self,
+        params: &ParamMap,
+    ) -> Result<NewtonDiagonalMethod<F>, CoreError> {
+        let descent = FirstOrder::new(Descent { lr: self.lr }, params)?;
+        Ok(Train::along(self.direction(params)?, descent))
+    }
+}
+
+/// Diagonal Newton with plain descent.
+pub type NewtonDiagonalMethod<F> = Train<F, NewtonDiagonalDirection<F>, FirstOrder<F, Descent, 0>>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Average {
+    damping: f64,
+    decay: f64,
+}
+
+impl Hyper for Average {
+    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+        visit.real("damping", &mut self.damping, Bound::NonNegative);
+        visit.real("decay", &mut self.decay, Bound::Unit);
+    }
+}
+
+/// The gradient by the diagonal: made by [`NewtonDiagonal::direction`].
 #[derive(Clone, Debug)]
-pub struct NewtonDiagonalMethod<F> {
-    hyper: NewtonDiagonal,
+pub struct NewtonDiagonalDirection<F: Scalar> {
+    settings: Tuned<Average>,
     params: ParamMap,
     average: Vec<F>,
     t: u64,
-    gradient: Vec<F>,
-    diagonal: Vec<F>,
+    /// The diagonal, then the average after the step that is proposed.
+    next: Vec<F>,
+    staged: bool,
 }
 
-impl<F: Scalar> NewtonDiagonalMethod<F> {
-    /// # Errors
-    /// [`CoreError::Hyper`].
-    pub fn new(hyper: NewtonDiagonal, params: &ParamMap) -> Result<Self, CoreError> {
-        hyper.check()?;
-        Ok(Self {
-            hyper,
-            params: params.clone(),
-            average: vec![F::zero(); params.len()],
-            t: 0,
-            gradient: vec![F::zero(); params.len()],
-            diagonal: vec![F::zero(); params.len()],
-        })
-    }
-}
+opt_core::tune_by!(NewtonDiagonalDirection, settings);
 
-impl<F: Scalar, O: HessianDiag<F> + ?Sized> Method<F, O> for NewtonDiagonalMethod<F> {
-    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, CoreError> {
+impl<F: Scalar, O: HessianDiag<F> + ?Sized> Direction<F, O> for NewtonDiagonalDirection<F> {
+    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, CoreError> {
+        self.staged = false;
         self.params.check_len("x", x.len())?;
-        let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
-        self.params.check_gradient(&self.gradient)?;
-        objective.hessian_diag(x, &mut self.diagonal)?;
-        if !all_finite(&self.diagonal) {
-            return Err(Error::NonFinite("the Hessian's diagonal").into());
-        }
-        self.t = self.t.saturating_add(1);
-        let NewtonDiagonal { lr, damping, decay } = self.hyper;
-        let w = F::of((1.0 - decay) / (1.0 - decay.powf(self.t as f64)));
-        let (lr, mu, zero) = (F::of(lr), F::of(damping), F::zero());
-        let slots = [&mut self.average[..], &mut self.diagonal];
-        each_parallel(x, &self.gradient, slots, move |x, g, [average, h]| {
+        let report = Report::new(objective.grad(x, d)?)?;
+        self.params.check_gradient(d)?;
+        Bbprop::measure(objective, x, &mut self.next)?;
+        let Average { damping, decay } = *self.settings;
+        let t = self.t.saturating_add(1);
+        let w = F::of((1.0 - decay) / (1.0 - decay.powf(t as f64)));
+        let (mu, zero) = (F::of(damping), F::zero());
+        let (average, next) = (&self.average, &mut self.next);
+        each_parallel(d, average, [next], move |g, average, [h]| {
             let average = average + w * (h.abs() - average);
             let scale = average + mu;
-            let step = if scale > zero { lr * g / scale } else { zero };
-            (x - step, [average, h])
+            (if scale > zero { g / scale } else { zero }, [average])
         });
+        self.staged = true;
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), CoreError> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
-impl<F: Scalar> State<F> for NewtonDiagonalMethod<F> {
+impl<F: Scalar> Staged for NewtonDiagonalDirection<F> {
+    fn commit(&mut self) {
+        if std::mem::take(&mut self.staged) {
+            std::mem::swap(&mut self.average, &mut self.next);
+            self.t = self.t.saturating_add(1);
+        }
+    }
+}
+
+impl<F: Scalar> State<F> for NewtonDiagonalDirection<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         visitor.count("t", &mut self.t);
         self.params.visit("h", &mut self.average, visitor);

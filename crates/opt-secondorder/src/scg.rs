@@ -1,16 +1,11 @@
 use opt_core::{
-    Bound, Fallback, FieldVisitor, Hyper, Method, Objective, ParamMap, Report, Scalar, State,
-    Visit, all_finite, dot, each_parallel,
+    Bound, Error as CoreError, Fallback, FieldVisitor, Hyper, Method, Objective, ParamMap, Report,
+    Scalar, State, Tuned, Visit, all_finite, dot, each_parallel, norm,
 };
 
-use crate::Error;
-
-/// λ stays in this range: below, it is nothing beside any curvature that a difference of gradients
-/// resolves; above, no step is left.
-const LAMBDA: (f64, f64) = (1e-20, 1e100);
-
-/// A gradient of a lesser squared norm counts as zero, so that no quotient underflows.
-const ZERO: f64 = 1e-200;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::vectors::{add, check_range, length, negate, square_is_zero};
 
 /// Scaled conjugate gradients (Møller, A scaled conjugate gradient algorithm for fast supervised
 /// learning, Neural Networks 6, 1993).
@@ -19,8 +14,8 @@ const ZERO: f64 = 1e-200;
 /// the model is wrong, λ is added to its curvature, as Levenberg and Marquardt do.
 ///
 /// ```text
-/// start        r = p = −E′(x), λ = λ₁, λ̄ = 0, k = 1
-/// curvature    after a success: σₖ = σ/|p|, δ = pᵀ(E′(x + σₖp) − E′(x))/σₖ
+/// start        r = p = −E′(x), λ = λ₁·|δ|/|p|² with the first δ, λ̄ = 0, k = 1
+/// curvature    after a success: σₖ = σX/|p|, δ = pᵀ(E′(x + σₖp) − E′(x))/σₖ
 /// scaling      δ ← δ + (λ − λ̄)|p|²
 ///              if δ ≤ 0: λ̄ ← 2(λ − δ/|p|²), δ ← λ|p|² − δ, λ ← λ̄
 /// step         μ = pᵀr, α = μ/δ, Δ = 2δ(E(x) − E(x + αp))/μ²
@@ -31,26 +26,33 @@ const ZERO: f64 = 1e-200;
 /// k ← k + 1
 /// ```
 ///
-/// N is the number of parameters, and k counts failures too. Needs [`Objective`], evaluated elsewhere than at x: a step is one
-/// iteration, and costs two gradients and a value, or a value alone after a failure. It reads like
-/// a line search that is spread over steps, so the objective must stay the same: load the full data,
-/// and call [`ScgMethod::restart`] after a change. Beside x there are six vectors of its length.
+/// N is the number of parameters, and k counts failures too. X is the largest |x| since the start, or
+/// |E|/|E′|, the way to where the tangent is 0, if that is 0, or 1.
 ///
-/// Differs from the paper in its guards:
-/// - Near the minimum E(x) − E(x + αp) is all rounding. Where both the predicted decrease μ²/(2δ)
-///   and what the loss has risen are at most 10ε·max(1, |E|), ε being that of `F`, Δ counts as 1. In
-///   `f32` that ends all comparison of losses at a relative 1e-6: take `f64` to go further.
+/// Needs [`Objective`], evaluated elsewhere than at x: a step is one iteration, and costs two
+/// gradients and a value, or a value alone after a failure. It reads like a line search that is
+/// spread over steps, so the objective must stay the same: load the full data, and call
+/// [`ScgMethod::restart`] after a change. Beside x there are six vectors of its length.
+///
+/// Differs from the paper:
+/// - Its σ is a length, and its λ₁ a curvature: numbers for one choice of units. Here both are
+///   relative to what the problem has, so that scaling E or x by powers of two scales the path, and
+///   does not change a bit of it.
+/// - Near the minimum E(x) − E(x + αp) is all rounding. Where the predicted decrease μ²/(2δ) is at
+///   most 10ε|E|, ε being that of `F`, and E(x + αp) at most that above the least E so far, Δ counts
+///   as 1, and the report says so. In `f32` that ends all comparison of losses at a relative 1e-6:
+///   take `f64` to go further.
 /// - A direction with μ ≤ 0 does not descend: p ← r.
-/// - λ stays in [1e-20, 1e100]. A failure at the upper end restarts the method; along −E′ it is
-///   final, and the report says that no step lowers the loss.
+/// - λ stays within 1e-20 and 1e100 times the first curvature. A failure at the upper end, or an αp
+///   that rounding of x swallows, restarts the method; along −E′ it is final, and the report says
+///   that no step lowers the loss.
 /// - Where E(x + αp) is not finite, the step has failed, and a quarter of it comes next (Δ = −2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scg {
-    /// σ, the length of the step that the curvature is measured over, in units of x; the paper has
-    /// at most 1e-4. Rounding of E′ is divided by it, and a step that rounding of x swallows finds
-    /// no curvature: in `f32`, with many parameters, it should be greater.
+    /// σ: the curvature is measured over a step of this times X. Rounding of E′ is divided by it, and
+    /// a step that rounding of x swallows finds no curvature: in `f32` it should be greater.
     pub sigma: f64,
-    /// λ₁, the damping at the start, in units of E″; the paper has at most 1e-6.
+    /// λ₁, the damping at the start, as a share of the first curvature.
     pub lambda: f64,
 }
 
@@ -65,93 +67,30 @@ impl Default for Scg {
 
 impl Hyper for Scg {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("sigma", &mut self.sigma, Bound::Positive);
-        visit("lambda", &mut self.lambda, Bound::Positive);
+        visit.real("sigma", &mut self.sigma, Bound::Positive);
+        visit.real("lambda", &mut self.lambda, Bound::Positive);
     }
 }
 
-/// What an iteration leaves to the next, but for vectors. A step works on a copy, so that an error
-/// changes nothing.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    /// k − 1: iterations since the start.
-    k: u64,
-    /// 1 if the last one failed; then all below belongs to the x whose fingerprint is `at`.
-    failed: u64,
-    at: u64,
-    /// E(x).
-    loss: f64,
-    lambda: f64,
-    lambda_bar: f64,
-    delta: f64,
-    mu: f64,
-    /// |p|².
-    pp: f64,
-}
-
-impl Progress {
-    fn start(hyper: &Scg) -> Self {
-        Self {
-            k: 0,
-            failed: 0,
-            at: 0,
-            loss: 0.0,
-            lambda: hyper.lambda.clamp(LAMBDA.0, LAMBDA.1),
-            lambda_bar: 0.0,
-            delta: 0.0,
-            mu: 0.0,
-            pp: 0.0,
-        }
-    }
-
-    /// Scales δ, makes it positive, and gives α.
-    fn scale(&mut self) -> f64 {
-        self.delta += (self.lambda - self.lambda_bar) * self.pp;
-        if self.delta <= 0.0 {
-            self.lambda_bar = (2.0 * (self.lambda - self.delta / self.pp)).min(LAMBDA.1);
-            self.delta = self.lambda * self.pp - self.delta;
-            self.lambda = self.lambda_bar;
-        }
-        self.mu / self.delta
-    }
-
-    /// Whether the step α is taken, by the loss there, and what is to be said of it.
-    fn judge(
-        &mut self,
-        alpha: f64,
-        loss: f64,
-        noise: f64,
-        hyper: &Scg,
-    ) -> (bool, Option<Fallback>) {
-        let (decrease, predicted) = (self.loss - loss, 0.5 * self.mu * alpha);
-        let ratio = if !loss.is_finite() {
-            -2.0
-        } else if predicted <= noise && -decrease <= noise {
-            1.0
-        } else {
-            decrease / predicted
-        };
-        self.k = self.k.saturating_add(1);
-        let success = ratio >= 0.0;
-        if !success && self.lambda >= LAMBDA.1 && self.mu != self.pp {
-            // p is not r, or the two products would be one.
-            *self = Self::start(hyper);
-            return (false, Some(Fallback::Restarted));
-        }
-        let fallback = match (success, loss.is_finite()) {
-            (true, _) => None,
-            _ if self.lambda >= LAMBDA.1 => Some(Fallback::NoLowerLoss),
-            (_, false) => Some(Fallback::Trial),
-            _ => None,
-        };
-        self.failed = u64::from(!success);
-        self.lambda_bar = if success { 0.0 } else { self.lambda };
-        if ratio >= 0.75 {
-            self.lambda = (0.25 * self.lambda).max(LAMBDA.0);
-        } else if ratio < 0.25 {
-            self.lambda = (self.lambda + self.delta * (1.0 - ratio) / self.pp).min(LAMBDA.1);
-        }
-        (success, fallback)
+impl Scg {
+    /// The method for these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`](opt_core::Error::Hyper).
+    pub fn method<F: Scalar>(self, params: &ParamMap) -> Result<ScgMethod<F>, CoreError> {
+        let hyper = Tuned::new::<F>(self)?;
+        let zeros = vec![F::zero(); params.len()];
+        Ok(ScgMethod {
+            now: Progress::start(),
+            hyper,
+            params: params.clone(),
+            gradient: zeros.clone(),
+            direction: zeros.clone(),
+            next_gradient: zeros.clone(),
+            next_direction: zeros.clone(),
+            point: zeros.clone(),
+            difference: zeros,
+        })
     }
 }
 
@@ -163,7 +102,7 @@ impl Progress {
 ///
 /// ```
 /// use opt_core::{Error, Method, Objective, ParamMap};
-/// use opt_secondorder::{Scg, ScgMethod};
+/// use opt_secondorder::Scg;
 ///
 /// /// f(x) = x₀² + 10 x₁²
 /// struct Bowl(ParamMap);
@@ -182,7 +121,7 @@ impl Progress {
 /// }
 ///
 /// let mut bowl = Bowl(ParamMap::flat(2)?);
-/// let mut scg = ScgMethod::new(Scg::default(), bowl.params())?;
+/// let mut scg = Scg::default().method(bowl.params())?;
 /// let mut x = [3.0, -1.0];
 /// for _ in 0..4 {
 ///     scg.step(&mut bowl, &mut x)?;
@@ -192,7 +131,7 @@ impl Progress {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ScgMethod<F> {
-    hyper: Scg,
+    hyper: Tuned<Scg>,
     params: ParamMap,
     now: Progress,
     /// −r and p of the last step.
@@ -207,40 +146,22 @@ pub struct ScgMethod<F> {
     difference: Vec<F>,
 }
 
-impl<F: Scalar> ScgMethod<F> {
-    /// # Errors
-    /// [`Error::Hyper`](opt_core::Error::Hyper).
-    pub fn new(hyper: Scg, params: &ParamMap) -> Result<Self, opt_core::Error> {
-        hyper.check()?;
-        let zeros = vec![F::zero(); params.len()];
-        Ok(Self {
-            now: Progress::start(&hyper),
-            hyper,
-            params: params.clone(),
-            gradient: zeros.clone(),
-            direction: zeros.clone(),
-            next_gradient: zeros.clone(),
-            next_direction: zeros.clone(),
-            point: zeros.clone(),
-            difference: zeros,
-        })
-    }
+opt_core::tune_by!(ScgMethod, hyper);
 
+impl<F: Scalar> ScgMethod<F> {
     /// Forgets direction and damping: the next step starts along −E′ with λ₁. For when the objective
     /// has changed.
     pub fn restart(&mut self) {
-        self.now = Progress::start(&self.hyper);
+        self.now = Progress::start();
     }
 
-    /// Makes the direction of the new gradient; `false` where that is zero.
-    fn turn(&mut self, now: &mut Progress) -> Result<bool, Error> {
+    /// Makes the direction of the new gradient; or says why there is none.
+    fn turn(&mut self, now: &mut Progress) -> Result<Option<Fallback>, Error> {
         let (g, p) = (&self.next_gradient, &mut self.next_direction);
         let rr = dot(g, g);
-        if !rr.is_finite() {
-            return Err(Error::NonFinite("the squared norm of the gradient"));
-        }
-        if rr < ZERO {
-            return Ok(false);
+        let standstill = square_is_zero(norm(g), rr)?;
+        if standstill.is_some() {
+            return Ok(standstill);
         }
         if !now.k.is_multiple_of(self.params.len() as u64) {
             let beta = (rr - dot(g, &self.gradient)) / now.mu;
@@ -249,12 +170,12 @@ impl<F: Scalar> ScgMethod<F> {
             });
             (now.mu, now.pp) = (-dot(p, g), dot(p, p));
             if now.mu > 0.0 && now.pp.is_finite() {
-                return Ok(true);
+                return Ok(None);
             }
         }
-        each_parallel(p, g, [], |_, g, []| (-g, []));
+        negate(p, g);
         (now.mu, now.pp) = (rr, rr);
-        Ok(true)
+        Ok(None)
     }
 
     /// pᵀE″p by a difference of gradients, along the new direction.
@@ -262,11 +183,14 @@ impl<F: Scalar> ScgMethod<F> {
         &mut self,
         objective: &mut O,
         x: &[F],
-        pp: f64,
-    ) -> Result<f64, opt_core::Error> {
-        let (p, sigma) = (&mut self.next_direction, self.hyper.sigma / pp.sqrt());
-        advance(&mut self.point, x, p, sigma);
-        objective.grad(&self.point, &mut self.difference)?;
+        now: &Progress,
+    ) -> Result<f64, CoreError> {
+        let p = &self.next_direction;
+        let sigma = self.hyper.sigma * (now.reach / now.pp.sqrt());
+        self.point.copy_from_slice(x);
+        add(&mut self.point, sigma, p);
+        check_range(&self.params, &self.point)?;
+        Report::new(objective.grad(&self.point, &mut self.difference)?)?;
         let g = &self.next_gradient;
         each_parallel(&mut self.difference, g, [], |ahead, g, []| (ahead - g, []));
         self.params.check_gradient(&self.difference)?;
@@ -276,13 +200,35 @@ impl<F: Scalar> ScgMethod<F> {
         }
         Ok(delta)
     }
-}
 
-/// `point` = x + αp, rounded once.
-fn advance<F: Scalar>(point: &mut [F], x: &[F], p: &mut [F], alpha: f64) {
-    each_parallel(point, x, [p], move |_, x, [p]| {
-        (F::of(x.f64() + alpha * p.f64()), [p])
-    });
+    /// Gradient, direction and curvature at a new x; what came of it, and what is to be told.
+    fn begin<O: Objective<F> + ?Sized>(
+        &mut self,
+        objective: &mut O,
+        x: &[F],
+        now: &mut Progress,
+    ) -> Result<(Report<F>, bool), CoreError> {
+        let mut report = Report::new(objective.grad(x, &mut self.next_gradient)?)?;
+        self.params.check_gradient(&self.next_gradient)?;
+        if now.failed != 0 {
+            *now = Progress::start();
+            report.fallback = Some(Fallback::Moved);
+        }
+        now.arrive(report.loss.f64(), F::epsilon().f64());
+        if let Some(standstill) = self.turn(now)? {
+            report.fallback = Some(standstill);
+            return Ok((report, false));
+        }
+        let slope = norm(&self.next_gradient);
+        let tangent = now.loss.abs() / slope;
+        now.reach = length([now.reach.max(norm(x)), tangent]);
+        now.delta = self.curvature(objective, x, now)?;
+        if now.k == 0 {
+            now.unit = length([now.delta.abs() / now.pp, slope / now.reach]);
+            now.lambda = now.clamped(self.hyper.lambda * now.unit);
+        }
+        Ok((report, true))
+    }
 }
 
 /// A hash of all bits: a change of any one element alters it for certain.
@@ -293,61 +239,51 @@ fn fingerprint<F: Scalar>(x: &[F]) -> u64 {
 }
 
 impl<F: Scalar, O: Objective<F> + ?Sized> Method<F, O> for ScgMethod<F> {
-    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, opt_core::Error> {
+    fn step(&mut self, objective: &mut O, x: &mut [F]) -> Result<Report<F>, CoreError> {
         self.params.check_len("x", x.len())?;
-        let failed = self.now.failed != 0;
-        let again = failed && self.now.at == fingerprint(x);
-        let (mut now, mut report);
-        if again {
-            now = self.now;
-            report = Report::new(F::of(now.loss))?;
+        let mut now = self.now;
+        let again = now.failed != 0 && now.at == fingerprint(x);
+        let (mut report, starts) = if again {
+            (Report::new(F::of(now.loss))?, true)
         } else {
-            report = Report::new(objective.grad(x, &mut self.next_gradient)?)?;
-            self.params.check_gradient(&self.next_gradient)?;
-            now = self.now;
-            if failed {
-                now = Progress::start(&self.hyper);
-                report.fallback = Some(Fallback::Moved);
-            }
-            now.loss = report.loss.f64();
-            if !self.turn(&mut now)? {
-                report.fallback = Some(Fallback::ZeroGradient);
-                return Ok(report);
-            }
-            now.delta = self.curvature(objective, x, now.pp)?;
+            self.begin(objective, x, &mut now)?
+        };
+        report.moves = false;
+        if !starts {
+            return Ok(report);
         }
         let alpha = now.scale();
         let p = if again {
-            &mut self.direction
+            &self.direction
         } else {
-            &mut self.next_direction
+            &self.next_direction
         };
-        advance(&mut self.point, x, p, alpha);
-        let loss = if all_finite(&self.point) {
-            objective.value(&self.point)?.f64()
+        self.point.copy_from_slice(x);
+        add(&mut self.point, alpha, p);
+        let outcome = if self.point == x {
+            now.vanish()
         } else {
-            f64::NAN
+            let loss = if all_finite(&self.point) {
+                objective.value(&self.point)?.f64()
+            } else {
+                f64::NAN
+            };
+            now.judge(alpha, loss, F::epsilon().f64())
         };
         // Nothing can fail from here on.
         if !again {
             std::mem::swap(&mut self.gradient, &mut self.next_gradient);
             std::mem::swap(&mut self.direction, &mut self.next_direction);
         }
-        let noise = 10.0 * F::epsilon().f64() * now.loss.abs().max(1.0);
-        let (success, fallback) = now.judge(alpha, loss, noise, &self.hyper);
-        report.fallback = fallback.or(report.fallback);
-        if success {
+        (report.moves, report.fallback) = (outcome.0, outcome.1.or(report.fallback));
+        if report.moves {
             x.copy_from_slice(&self.point);
+            objective.accept();
         } else {
             now.at = fingerprint(x);
         }
         self.now = now;
         Ok(report)
-    }
-
-    fn set(&mut self, name: &str, value: f64) -> Result<(), opt_core::Error> {
-        self.hyper = self.hyper.with(name, value)?;
-        Ok(())
     }
 }
 
@@ -355,15 +291,6 @@ impl<F: Scalar> State<F> for ScgMethod<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         self.params.visit("gradient", &mut self.gradient, visitor);
         self.params.visit("direction", &mut self.direction, visitor);
-        let now = &mut self.now;
-        visitor.count("k", &mut now.k);
-        visitor.count("failed", &mut now.failed);
-        visitor.count("at", &mut now.at);
-        visitor.number("loss", &mut now.loss);
-        visitor.number("lambda", &mut now.lambda);
-        visitor.number("lambda_bar", &mut now.lambda_bar);
-        visitor.number("delta", &mut now.delta);
-        visitor.number("mu", &mut now.mu);
-        visitor.number("pp", &mut now.pp);
+        self.now.visit(visitor);
     }
 }

@@ -12,26 +12,22 @@ where
         form,
         ..Vsgd::default()
     };
-    let bbprop = VsgdMethod::<F, Bbprop>::new;
-    let differences = VsgdMethod::<F, FiniteDifferences>::new;
+    let bbprop = |vsgd: Vsgd, o: &O| vsgd.method::<F, Bbprop>(o.params());
+    let differences = |vsgd: Vsgd, o: &O| vsgd.method::<F, FiniteDifferences>(o.params());
     vec![
-        Entry::method("newton", Newton::default(), NewtonMethod::new),
-        Entry::method(
-            "newton-diagonal",
-            NewtonDiagonal::default(),
-            NewtonDiagonalMethod::new,
-        ),
-        Entry::method("esgd", Esgd::default(), EsgdMethod::new),
+        Entry::method("newton", Newton::default(), |h, o: &O| h.method(o.params())),
+        Entry::method("newton-diagonal", NewtonDiagonal::default(), |h, o: &O| {
+            h.method(o.params())
+        }),
+        Entry::method("esgd", Esgd::default(), |h, o: &O| h.method(o.params())),
         Entry::method("vsgd", vsgd(Form::Local), bbprop),
         Entry::method("vsgd-block", vsgd(Form::Block), bbprop),
         Entry::method("vsgd-global", vsgd(Form::Global), bbprop),
         Entry::method("vsgd-fd", vsgd(Form::Local), differences),
-        Entry::method("scg", Scg::default(), ScgMethod::new),
-        Entry::method(
-            "hessian-free",
-            HessianFree::default(),
-            HessianFreeMethod::new,
-        ),
-        Entry::method("lbfgs", Lbfgs::default(), LbfgsMethod::new),
+        Entry::method("scg", Scg::default(), |h, o: &O| h.method(o.params())),
+        Entry::method("hessian-free", HessianFree::default(), |h, o: &O| {
+            h.method(o.params())
+        }),
+        Entry::method("lbfgs", Lbfgs::default(), |h, o: &O| h.method(o.params())),
     ]
 }

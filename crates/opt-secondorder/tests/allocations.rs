@@ -21,7 +21,7 @@ fn steps_do_not_allocate() {
                 if entry.name() == "newton" && params.len() > MAX_NEWTON {
                     continue;
                 }
-                let mut method = entry.build(&[], &params).unwrap();
+                let mut method = entry.build(&[], &bowl).unwrap();
                 let mut x = vec![1.0; params.len()];
                 // Hessian-free makes room for iterates as it needs more of them.
                 let first = if entry.name() == "hessian-free" {

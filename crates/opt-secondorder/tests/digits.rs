@@ -5,7 +5,7 @@
 
 use opt_core::{Counted, Method, Objective};
 use opt_nn::{Activation, Mlp, Spec, Target};
-use opt_secondorder::{HessianFree, HessianFreeMethod, Newton, NewtonMethod};
+use opt_secondorder::{HessianFree, Newton};
 
 type Network = Counted<Mlp<f64>>;
 
@@ -46,7 +46,7 @@ fn steps_to_the_optimum(
 fn hessian_free() {
     let (steps, net) = steps_to_the_optimum(|net| {
         let hyper = HessianFree::default();
-        Box::new(HessianFreeMethod::new(hyper, net.params()).unwrap())
+        Box::new(hyper.method(net.params()).unwrap())
     });
     // One gradient a step; the rest is products.
     assert_eq!(net.gradients, steps);
@@ -61,7 +61,7 @@ fn newton() {
             damping: 1e-9, // softmax does not see a shift of all biases
             ..Newton::default()
         };
-        Box::new(NewtonMethod::new(hyper, net.params()).unwrap())
+        Box::new(hyper.method(net.params()).unwrap())
     });
     assert_eq!(net.hessian_products, steps * 650);
     assert!(steps <= 10, "{steps}");

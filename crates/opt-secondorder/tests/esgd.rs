@@ -5,14 +5,14 @@
 mod common;
 
 use common::{Coupled, Spoil, Spoiled, buffer, refuses};
-use opt_core::{Counted, Method, Objective, ParamMap};
+use opt_core::{Counted, Objective, ParamMap};
 use opt_secondorder::{Esgd, EsgdMethod, Probe};
 use opt_testkit::Quadratic;
 
 const PROBES: [Probe; 2] = [Probe::Gaussian, Probe::Rademacher];
 
 fn esgd(hyper: Esgd, objective: &impl Objective<f64>) -> EsgdMethod<f64> {
-    EsgdMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 /// Curvatures 1, −2, 3, … of both signs.
@@ -37,7 +37,7 @@ fn the_mean_square_becomes_the_norms_of_the_rows() {
     for probe in PROBES {
         let mut objective = Coupled::new(matrix.clone(), vec![0.0; 4]);
         let hyper = Esgd {
-            period: 1.0,
+            period: 1,
             probe,
             ..Esgd::default()
         };
@@ -62,7 +62,7 @@ fn a_step_is_by_the_root_mean_square() {
     let mut quadratic = quadratic(200);
     let hyper = Esgd {
         probe: Probe::Rademacher,
-        period: 2.0,
+        period: 2,
         damping: 0.5,
         ..Esgd::default()
     };
@@ -116,7 +116,7 @@ fn draws_differ_by_seed_and_index_only() {
         let hyper = Esgd {
             probe,
             seed,
-            period: 1.0,
+            period: 1,
             ..Esgd::default()
         };
         let mut method = esgd(hyper, &objective);
@@ -145,7 +145,7 @@ fn a_product_that_is_not_finite_changes_nothing() {
         spoil: None,
     };
     let hyper = Esgd {
-        period: 1.0,
+        period: 1,
         ..Esgd::default()
     };
     let mut method = esgd(hyper, &objective);

@@ -21,7 +21,7 @@ fn plane(name: &str) -> Plane {
 }
 
 fn method<O: Objective<f64>>(hyper: HessianFree, objective: &O) -> HessianFreeMethod<f64> {
-    HessianFreeMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 fn hyper(value: &Value) -> HessianFree {

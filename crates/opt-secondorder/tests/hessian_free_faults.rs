@@ -16,7 +16,7 @@ fn tanh() -> Tanh {
 }
 
 fn method<O: Objective<f64>>(hyper: HessianFree, objective: &O) -> HessianFreeMethod<f64> {
-    HessianFreeMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 /// An objective that goes wrong on purpose.
@@ -106,8 +106,8 @@ impl<O: GaussNewton<f64>> GaussNewton<f64> for Faulty<O> {
 }
 
 fn snapshot(map: &ParamMap, method: &mut HessianFreeMethod<f64>, x: &mut [f64]) -> Snapshot<f64> {
-    let mut parameters = Parameters { map, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut parameters)])
+    let mut parameters = Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut parameters)]).unwrap()
 }
 
 #[test]
@@ -154,15 +154,15 @@ fn products_that_are_not_finite_leave_the_iterates_before_them() {
                 .to_string()
                 .contains("curvature broke off")
         );
-        let (mut capped, mut expected) = (self::method(capped(k), &faulty), [0.0; 30]);
+        let (mut capped, mut expected) = (self::method(capped(k as u64), &faulty), [0.0; 30]);
         capped.step(&mut tanh(), &mut expected).unwrap();
         assert_eq!((x, method.damping()), (expected, capped.damping()));
     }
 }
 
-fn capped(iterations: usize) -> HessianFree {
+fn capped(iterations: u64) -> HessianFree {
     HessianFree {
-        cg_iterations: iterations as f64,
+        cg_iterations: iterations,
         ..HessianFree::default()
     }
 }
@@ -345,7 +345,7 @@ fn a_zero_gradient_changes_nothing() {
 fn squared_gradients_beyond_single_precision_are_an_error() {
     let mut steep = Quadratic::<f32>::new(ParamMap::flat(2).unwrap(), |_| 1e15, |_| 1e10);
     let hyper = HessianFree::default();
-    let mut method = HessianFreeMethod::<f32>::new(hyper, steep.params()).unwrap();
+    let mut method = hyper.method::<f32>(steep.params()).unwrap();
     let mut x = [0.0; 2];
     match method.step(&mut steep, &mut x) {
         Err(Error::Objective(source)) => {

@@ -24,7 +24,7 @@ fn plane(name: &str) -> Plane {
 }
 
 fn lbfgs<F: Scalar>(hyper: Lbfgs, objective: &impl Objective<F>) -> LbfgsMethod<F> {
-    LbfgsMethod::new(hyper, objective.params()).unwrap()
+    hyper.method(objective.params()).unwrap()
 }
 
 /// Follows a case of the reference; the greatest relative distance of a point.
@@ -32,7 +32,7 @@ fn distance(case: &Value, objective: impl Objective<f64>) -> f64 {
     let mut objective = Counted::new(objective);
     let mut method = lbfgs(
         Lbfgs {
-            memory: case["memory"].as_f64().unwrap(),
+            memory: case["memory"].as_u64().unwrap(),
             ..Lbfgs::default()
         },
         &objective,
@@ -98,8 +98,7 @@ fn check_price(case: &Value, (steps, evaluations, loss): (u64, u64, f64)) {
         "{name} {}: {steps} steps, {evaluations} evaluations, loss {loss:e}; SciPy {scipy_steps}, {scipy}",
         case["start"]
     );
-    assert!(evaluations as f64 <= 1.2 * scipy as f64, "{told}");
-    assert!(name != "rosenbrock" || evaluations < 45, "{told}");
+    assert!(evaluations as f64 <= 1.1 * scipy as f64, "{told}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use opt_core::{
     Counted, Error, Fallback, Method, Objective, ParamMap, Parameters, Report, Snapshot, State,
-    Visit, dot,
+    Tune, Visit, dot,
 };
 use opt_secondorder::{Lbfgs, LbfgsMethod};
 use opt_testkit::{Fault, Plane, Quadratic, plane};
@@ -48,12 +48,12 @@ fn bowl(x: &[f64], g: &mut [f64]) -> f64 {
 }
 
 fn lbfgs<O: Objective<f64>>(objective: &O) -> LbfgsMethod<f64> {
-    LbfgsMethod::new(Lbfgs::default(), objective.params()).unwrap()
+    Lbfgs::default().method(objective.params()).unwrap()
 }
 
 fn snapshot(method: &mut LbfgsMethod<f64>, map: &ParamMap, x: &mut [f64]) -> Snapshot<f64> {
-    let mut x = Parameters { map, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut x)])
+    let mut x = Parameters::new(map, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut x)]).unwrap()
 }
 
 /// Counts and numbers of the state, which it may change.
@@ -329,8 +329,7 @@ fn after_a_restart_it_is_as_new() {
 fn less_memory_keeps_the_newest_pairs() {
     let (mut plane, mut x) = (rosenbrock(), [-1.2, 1.0]);
     let mut method = lbfgs(&plane);
-    let set =
-        |method: &mut LbfgsMethod<f64>, name, value| Method::<f64, Plane>::set(method, name, value);
+    let set = |method: &mut LbfgsMethod<f64>, name, value: f64| method.set(name, value.into());
     for _ in 0..6 {
         method.step(&mut plane, &mut x).unwrap();
     }

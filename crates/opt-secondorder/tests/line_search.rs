@@ -245,6 +245,7 @@ fn senseless_fields_end_the_search_all_the_same() {
                 max_step,
                 tolerance,
                 max_evaluations,
+                noise: w,
             };
             for first in [1e-300, 1.0, f64::MAX] {
                 let (outcome, steps) = searched(&wolfe, first, broken(|_| false, (0.0, 0.0)));
@@ -302,6 +303,40 @@ fn a_decrease_below_the_rounding_of_f32_is_not_seen() {
     assert!(steps.len() <= 20);
     let (outcome, _) = searched(&Wolfe::default(), 1.0, |a| phi(a, 1e-6));
     assert!(matches!(outcome, Ok(Outcome::Wolfe(t)) if t.step == 1.0));
+}
+
+/// With `noise`, slopes tell what values cannot: the same search as on the true φ.
+#[test]
+fn below_its_noise_the_search_goes_by_slopes() {
+    let phi = |a: f64, shift: f64| (shift + 1e-9 * ((a - 1.0).powi(2) - 1.0), 2e-9 * (a - 1.0));
+    for first in [1.0, 0.3, 1.9, 5.0, 1e-3] {
+        let wolfe = Wolfe {
+            c2: 0.1,
+            noise: 1e-6,
+            ..Wolfe::default()
+        };
+        let (plain, expected) = searched(&wolfe, first, |a| phi(a, 0.0));
+        let rounded = |a| {
+            let (value, slope) = phi(a, 1.0);
+            (f64::from(value as f32), slope)
+        };
+        let (outcome, steps) = searched(&wolfe, first, rounded);
+        assert!(matches!(outcome, Ok(Outcome::Wolfe(t)) if t.value == rounded(t.step).0));
+        assert!(matches!(plain, Ok(Outcome::Wolfe(_))));
+        for (a, b) in steps.iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-9 * b, "{first}: {steps:?} {expected:?}");
+        }
+        assert_eq!(steps.len(), expected.len());
+    }
+    // A rise that is no rounding is one, whatever the slopes say.
+    let rises = |a: f64| (1.0 + 1e-3 * a, -1e-3);
+    let wolfe = Wolfe {
+        noise: 1e-6,
+        ..Wolfe::default()
+    };
+    let (outcome, _) = searched(&wolfe, 1.0, rises);
+    let limit = 1e-3;
+    assert!(outcome.unwrap().trial().is_none_or(|t| t.step <= limit));
 }
 
 #[test]

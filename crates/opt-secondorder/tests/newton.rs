@@ -6,9 +6,7 @@ mod common;
 
 use common::{Coupled, Spoil, Spoiled, refuses};
 use opt_core::{HessianDiag, Method, Objective, ParamMap, norm};
-use opt_secondorder::{
-    ExactDiagonal, MAX_NEWTON, Newton, NewtonDiagonal, NewtonDiagonalMethod, NewtonMethod,
-};
+use opt_secondorder::{ExactDiagonal, MAX_NEWTON, Newton, NewtonDiagonal, NewtonMethod};
 use opt_testkit::{Plane, Quadratic};
 use serde_json::Value;
 
@@ -17,7 +15,7 @@ fn plane(name: &str) -> Plane {
 }
 
 fn newton(objective: &impl Objective<f64>) -> NewtonMethod<f64> {
-    NewtonMethod::new(Newton::default(), objective.params()).unwrap()
+    Newton::default().method(objective.params()).unwrap()
 }
 
 /// A tridiagonal matrix, positive definite.
@@ -72,7 +70,7 @@ fn damping_and_rate_have_their_closed_form() {
         lr: 0.5,
         damping: 1.0,
     };
-    let mut method = NewtonMethod::new(hyper, quadratic.params()).unwrap();
+    let mut method = hyper.method(quadratic.params()).unwrap();
     let mut x = [1.0; 3];
     method.step(&mut quadratic, &mut x).unwrap();
     // 1 − ½a/(a + 1) for a = 0, 1, 2.
@@ -119,7 +117,7 @@ fn points_without_positive_curvature_are_refused() {
 
 #[test]
 fn too_many_parameters_are_refused() {
-    let build = |n| NewtonMethod::<f32>::new(Newton::default(), &ParamMap::flat(n).unwrap());
+    let build = |n| Newton::default().method::<f32>(&ParamMap::flat(n).unwrap());
     let text = build(MAX_NEWTON + 1).unwrap_err().to_string();
     assert!(text.contains("2049") && text.contains("2048"), "{text}");
     build(100).unwrap();
@@ -134,7 +132,7 @@ fn curvature_that_is_not_finite_changes_nothing() {
     };
     let mut method = newton(&objective);
     refuses(&mut method, &mut objective, &mut [3.0; 4], Spoil::Product);
-    let mut method = NewtonDiagonalMethod::new(NewtonDiagonal::default(), &params).unwrap();
+    let mut method = NewtonDiagonal::default().method(&params).unwrap();
     refuses(&mut method, &mut objective, &mut [3.0; 4], Spoil::Diagonal);
     refuses(&mut method, &mut objective, &mut [3.0; 4], Spoil::Diagonal);
 }
@@ -155,7 +153,7 @@ fn a_separable_quadratic_takes_one_diagonal_step() {
     let minimum = |i: usize| i as f64 - 1.5;
     let mut quadratic = Quadratic::<f64>::new(ParamMap::flat(5).unwrap(), curvature, minimum);
     for decay in [0.0, 0.95] {
-        let mut method = NewtonDiagonalMethod::new(whole(decay), quadratic.params()).unwrap();
+        let mut method = whole(decay).method(quadratic.params()).unwrap();
         let mut x = [3.0; 5];
         for _ in 0..2 {
             method.step(&mut quadratic, &mut x).unwrap();
@@ -173,7 +171,7 @@ fn the_diagonals_average_is_corrected_for_its_start() {
         damping: 0.5,
         ..whole(0.75)
     };
-    let mut method = NewtonDiagonalMethod::new(hyper, quadratic.params()).unwrap();
+    let mut method = hyper.method(quadratic.params()).unwrap();
     let (mut weighted, mut weights, mut x) = (0.0, 0.0, [1.0]);
     for h in [1.0, 5.0, 2.0, 0.0, 3.0] {
         quadratic.curvature[0] = h;
@@ -200,7 +198,7 @@ fn the_exact_diagonal_comes_out_of_products() {
     // And serves a method that the inner objective does not: `Coupled` has no diagonal.
     let mut exact = ExactDiagonal { inner: coupled() };
     let hyper = NewtonDiagonal::default();
-    let mut method = NewtonDiagonalMethod::new(hyper, exact.params()).unwrap();
+    let mut method = hyper.method(exact.params()).unwrap();
     let mut x = [1.0; 6];
     method.step(&mut exact, &mut x).unwrap();
     let mut g = [0.0; 6];

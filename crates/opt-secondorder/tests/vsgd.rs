@@ -8,7 +8,7 @@ use common::{Spoil, Spoiled, buffer, refuses, snapshot};
 use opt_core::{
     AnyMethod, Error, HessianDiag, Method, Objective, ParamMap, Parameters, PerSample, State, norm,
 };
-use opt_secondorder::{Bbprop, FiniteDifferences, Form, Vsgd, VsgdMethod};
+use opt_secondorder::{Bbprop, FiniteDifferences, Form, Vsgd};
 use opt_testkit::Quadratic;
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -19,7 +19,7 @@ const FORMS: [Form; 3] = [Form::Local, Form::Block, Form::Global];
 fn plain(form: Form) -> Vsgd {
     Vsgd {
         slow_start: 0.0,
-        warmup: 1.0,
+        warmup: 1,
         outlier: 2.0,
         eps: 1e-9,
         form,
@@ -30,8 +30,13 @@ type Both = [AnyMethod<f64, Quadratic<f64>>; 2];
 
 fn both(hyper: &Vsgd, params: &ParamMap) -> Both {
     [
-        Box::new(VsgdMethod::<_, Bbprop>::new(hyper.clone(), params).unwrap()),
-        Box::new(VsgdMethod::<_, FiniteDifferences>::new(hyper.clone(), params).unwrap()),
+        Box::new(hyper.clone().method::<_, Bbprop>(params).unwrap()),
+        Box::new(
+            hyper
+                .clone()
+                .method::<_, FiniteDifferences>(params)
+                .unwrap(),
+        ),
     ]
 }
 
@@ -134,12 +139,12 @@ fn with_noise_the_rates_fall_as_one_over_t() {
             outlier,
             ..plain(Form::Local)
         };
-        let mut method = VsgdMethod::<_, Bbprop>::new(hyper, &noisy.params).unwrap();
+        let mut method = hyper.method::<_, Bbprop>(&noisy.params).unwrap();
         let mut x = vec![20.0; 400];
         for t in 0..=2_000_u32 {
             noisy.draw();
             method.step(&mut noisy, &mut x).unwrap(); // the first one collects
-            let rates = method.rates(1);
+            let rates = method.direction().rates(1);
             assert!(rates.iter().all(|eta| (0.0..=1.0).contains(&(eta * H))));
             let mean = rates.iter().sum::<f64>() / 400.0 * H;
             // The rule of outliers takes the way to the minimum for noise: it starts late.
@@ -163,14 +168,16 @@ fn with_noise_the_rates_fall_as_one_over_t() {
 fn for_one_sample_the_moments_change_nothing() {
     // Batches of one: v is g², and the rates are the paper's P/h with P = ḡ²/v̄.
     let mut noisy = Noisy::new(5);
-    let mut method = VsgdMethod::<_, Bbprop>::new(plain(Form::Local), &noisy.params).unwrap();
+    let mut method = plain(Form::Local)
+        .method::<_, Bbprop>(&noisy.params)
+        .unwrap();
     let mut x = vec![1.0; 5];
     for _ in 0..50 {
         noisy.draw();
         method.step(&mut noisy, &mut x).unwrap();
     }
     let (g, v) = (buffer(&mut method, "g/x"), buffer(&mut method, "v/x"));
-    for ((eta, g), v) in method.rates(1).iter().zip(g).zip(v) {
+    for ((eta, g), v) in method.direction().rates(1).iter().zip(g).zip(v) {
         let expected = g * g / v / H;
         assert!((eta - expected).abs() <= 1e-14 * expected);
     }
@@ -182,11 +189,11 @@ fn a_slow_start_is_slow_by_its_square() {
     let rate = |slow_start, quadratic: &mut Quadratic<f64>| {
         let hyper = Vsgd {
             slow_start,
-            warmup: 1e6 - 1.0,
+            warmup: 999_999,
             ..plain(Form::Local)
         };
         // With a million minibatches behind it, the first step's own weight does not count.
-        let mut method = VsgdMethod::<_, Bbprop>::new(hyper, quadratic.params()).unwrap();
+        let mut method = hyper.method::<_, Bbprop>(quadratic.params()).unwrap();
         let mut x = [1.0; 3];
         method.step(quadratic, &mut x).unwrap();
         set_count(&mut method, "collected", 999_999);
@@ -207,11 +214,11 @@ fn a_slow_start_holds_for_what_has_not_been_seen() {
     let mut quadratic = Quadratic::<f64>::new(ParamMap::flat(2).unwrap(), |_| 1.0, |_| 0.0);
     let hyper = Vsgd {
         slow_start: 99.0 / 2.0_f64.sqrt(), // C = 100
-        warmup: 4.0,
+        warmup: 4,
         outlier: 0.0,
         ..plain(Form::Local)
     };
-    let mut method = VsgdMethod::<_, Bbprop>::new(hyper, quadratic.params()).unwrap();
+    let mut method = hyper.method::<_, Bbprop>(quadratic.params()).unwrap();
     let mut x = [0.0, 1.0];
     for _ in 0..4 {
         method.step(&mut quadratic, &mut x).unwrap();
@@ -228,7 +235,7 @@ fn set_count<M: State<f64>>(method: &mut M, name: &str, to: u64) {
     impl opt_core::Visit<f64> for Set<'_> {
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f64]) {}
         fn count(&mut self, name: &str, value: &mut u64) {
-            if name == self.0 {
+            if name.strip_prefix("direction/").unwrap_or(name) == self.0 {
                 *value = self.1;
             }
         }
@@ -270,8 +277,10 @@ fn a_linear_loss_and_a_zero_gradient_move_nothing() {
     }
     for form in FORMS {
         let mut linear = Linear(ParamMap::flat(3).unwrap());
-        let mut one = VsgdMethod::<_, Bbprop>::new(plain(form), &linear.0).unwrap();
-        let mut two = VsgdMethod::<_, FiniteDifferences>::new(plain(form), &linear.0).unwrap();
+        let mut one = plain(form).method::<_, Bbprop>(&linear.0).unwrap();
+        let mut two = plain(form)
+            .method::<_, FiniteDifferences>(&linear.0)
+            .unwrap();
         let mut x = [1.0; 3];
         for _ in 0..20 {
             one.step(&mut linear, &mut x).unwrap();
@@ -298,7 +307,7 @@ fn answers_that_are_not_finite_change_nothing() {
             spoil: None,
         };
         let mut x = [3.0, 2.0, 0.0, -1.0];
-        let mut method = VsgdMethod::<_, Bbprop>::new(plain(form), &params).unwrap();
+        let mut method = plain(form).method::<_, Bbprop>(&params).unwrap();
         for spoil in [
             Spoil::Square,
             Spoil::Diagonal,
@@ -307,7 +316,7 @@ fn answers_that_are_not_finite_change_nothing() {
         ] {
             refuses(&mut method, &mut objective, &mut x, spoil);
         }
-        let mut method = VsgdMethod::<_, FiniteDifferences>::new(plain(form), &params).unwrap();
+        let mut method = plain(form).method::<_, FiniteDifferences>(&params).unwrap();
         for spoil in [
             Spoil::Square,
             Spoil::Gradient,
@@ -347,10 +356,7 @@ fn steps_resume_bitwise_and_do_not_depend_on_the_number_of_threads() {
                         if restart && step % 2 == 0 {
                             let saved = snapshot(method.as_mut(), &map, &mut x);
                             method = both(&plain(form), &map).into_iter().nth(kind).unwrap();
-                            let mut parameters = Parameters {
-                                map: &map,
-                                x: &mut x,
-                            };
+                            let mut parameters = Parameters::new(&map, &mut x).unwrap();
                             saved
                                 .restore(&mut [("method", method.as_mut()), ("x", &mut parameters)])
                                 .unwrap();
@@ -370,7 +376,7 @@ fn steps_resume_bitwise_and_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn hyper_parameters_change_by_name() {
     let params = ParamMap::flat(2).unwrap();
-    let mut method = VsgdMethod::<f64, Bbprop>::new(Vsgd::default(), &params).unwrap();
+    let mut method = Vsgd::default().method::<f64, Bbprop>(&params).unwrap();
     let method: &mut dyn Method<f64, Quadratic<f64>> = &mut method;
     for (name, good, bad) in [
         ("slow_start", 1.0, -0.5),
@@ -378,7 +384,10 @@ fn hyper_parameters_change_by_name() {
         ("outlier", 0.0, -1.0),
         ("eps", 1e-12, 0.0),
     ] {
-        method.set(name, good).unwrap();
-        assert!(matches!(method.set(name, bad), Err(Error::Hyper { .. })));
+        method.set(name, good.into()).unwrap();
+        assert!(matches!(
+            method.set(name, bad.into()),
+            Err(Error::Hyper { .. })
+        ));
     }
 }

@@ -6,8 +6,10 @@
 mod common;
 
 use common::buffer;
-use opt_core::{Error, HessianDiag, Method, Objective, ParamMap, PerSample};
-use opt_secondorder::{Bbprop, FiniteDifferences, Form, Vsgd, VsgdMethod};
+use opt_core::{Direction, Error, HessianDiag, Objective, ParamMap, PerSample};
+use opt_secondorder::{
+    Bbprop, Curvature, FiniteDifferences, Form, Vsgd, VsgdDirection, VsgdMethod,
+};
 use serde_json::Value;
 
 const FORMS: [(&str, Form); 3] = [
@@ -89,13 +91,13 @@ fn close(what: &str, ours: &[f64], theirs: &[f64]) {
 }
 
 /// Runs one case of the reference with either kind of curvature.
-fn compare<C>(
+fn compare<C: Curvature>(
     case: &Value,
     mut method: VsgdMethod<f64, C>,
     mut regression: Regression,
     start: &[f64],
 ) where
-    VsgdMethod<f64, C>: Method<f64, Regression>,
+    VsgdDirection<f64, C>: Direction<f64, Regression>,
 {
     let n = case["batch"].as_u64().unwrap() as usize;
     let samples = regression.b.len();
@@ -109,7 +111,11 @@ fn compare<C>(
         }
         let what = format!("{} {} {n}, step {step}", case["form"], case["curvature"]);
         close(&what, &x, &numbers(&record["x"]));
-        close(&what, &method.rates(n), &numbers(&record["eta"]));
+        close(
+            &what,
+            &method.direction().rates(n),
+            &numbers(&record["eta"]),
+        );
         let tau = match buffer(&mut method, "tau") {
             whole if !whole.is_empty() => whole,
             _ => ["tau/w", "tau/u", "tau/b"]
@@ -136,7 +142,7 @@ fn trajectories_are_those_of_the_papers() {
         let hyper = Vsgd {
             // The script has C itself.
             slow_start: (hyper("slow_start") - 1.0) / (params.len() as f64).sqrt(),
-            warmup: hyper("warmup"),
+            warmup: hyper("warmup") as u64,
             outlier: hyper("outlier"),
             eps: hyper("eps"),
             form: form.unwrap().1,
@@ -153,10 +159,10 @@ fn trajectories_are_those_of_the_papers() {
             rows: Vec::new(),
         };
         if case["curvature"] == "fd" {
-            let method = VsgdMethod::<_, FiniteDifferences>::new(hyper, &params).unwrap();
+            let method = hyper.method::<_, FiniteDifferences>(&params).unwrap();
             compare(case, method, regression, &start);
         } else {
-            let method = VsgdMethod::<_, Bbprop>::new(hyper, &params).unwrap();
+            let method = hyper.method::<_, Bbprop>(&params).unwrap();
             compare(case, method, regression, &start);
         }
     }

@@ -10,8 +10,13 @@ pub struct Quadratic<F> {
     pub curvature: Vec<F>,
     /// c.
     pub minimum: Vec<F>,
-    /// What goes wrong in the next evaluations.
+    /// What goes wrong in the next values and gradients.
     pub fault: Option<Fault>,
+    /// What goes wrong once, after so many evaluations of any kind that go right; `None` again once
+    /// it has.
+    pub ambush: Option<(u64, Fault)>,
+    /// Calls of [`Objective::accept`].
+    pub accepted: u64,
     params: ParamMap,
     /// x − c, and the gradient of a value: kept, so that nothing is allocated after the first
     /// evaluation.
@@ -40,9 +45,34 @@ impl<F: Scalar> Quadratic<F> {
             curvature: (0..params.len()).map(|i| F::of(curvature(i))).collect(),
             minimum: (0..params.len()).map(|i| F::of(minimum(i))).collect(),
             fault: None,
+            ambush: None,
+            accepted: 0,
             params,
             work: [Vec::new(), Vec::new()],
         }
+    }
+
+    /// The fault of an evaluation that begins, if it is its turn.
+    fn ambushed(&mut self) -> Option<Fault> {
+        let (left, fault) = self.ambush.as_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let fault = *fault;
+        self.ambush = None;
+        Some(fault)
+    }
+
+    /// What an ambush does to a product, which has no loss: a NaN in it stands for one.
+    fn spoil(&mut self, out: &mut [F]) -> Result<(), Error> {
+        match self.ambushed() {
+            Some(Fault::Refusal) => return Err(refused()),
+            Some(Fault::Gradient(index)) => out[index] = F::nan(),
+            Some(Fault::Loss) => out.fill(F::nan()),
+            None => {}
+        }
+        Ok(())
     }
 
     fn scale_by_curvature(&self, v: &[F], out: &mut [F]) -> Result<(), Error> {
@@ -71,8 +101,9 @@ impl<F: Scalar> Objective<F> for Quadratic<F> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
         self.params.check_len("x", x.len())?;
         self.params.check_len("gradient", g.len())?;
-        if self.fault == Some(Fault::Refusal) {
-            return Err(Error::objective("refused on purpose"));
+        let fault = self.ambushed().or(self.fault);
+        if fault == Some(Fault::Refusal) {
+            return Err(refused());
         }
         let mut offset = std::mem::take(&mut self.work[0]);
         offset.clear();
@@ -80,33 +111,42 @@ impl<F: Scalar> Objective<F> for Quadratic<F> {
         self.scale_by_curvature(&offset, g)?;
         let value = F::of(0.5 * dot(&offset, g));
         self.work[0] = offset;
-        match self.fault {
+        match fault {
             Some(Fault::Gradient(index)) => g[index] = F::nan(),
             Some(Fault::Loss) => return Ok(F::nan()),
             _ => {}
         }
         Ok(value)
     }
+
+    fn accept(&mut self) {
+        self.accepted += 1;
+    }
+}
+
+fn refused() -> Error {
+    Error::objective("refused on purpose")
 }
 
 impl<F: Scalar> HessianDiag<F> for Quadratic<F> {
     fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), Error> {
         self.params.check_len("x", x.len())?;
-        self.params.check_len("diagonal", h.len())?;
         h.copy_from_slice(&self.curvature);
-        Ok(())
+        self.spoil(h)
     }
 }
 
 impl<F: Scalar> HessianProduct<F> for Quadratic<F> {
     fn hessian_product(&mut self, _x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
-        self.scale_by_curvature(v, out)
+        self.scale_by_curvature(v, out)?;
+        self.spoil(out)
     }
 }
 
 impl<F: Scalar> GaussNewton<F> for Quadratic<F> {
     fn gauss_newton_product(&mut self, _x: &[F], v: &[F], out: &mut [F]) -> Result<(), Error> {
-        self.scale_by_curvature(v, out)
+        self.scale_by_curvature(v, out)?;
+        self.spoil(out)
     }
 }
 

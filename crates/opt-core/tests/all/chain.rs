@@ -1,7 +1,7 @@
 //! A rule to test with, and what is needed to drive it.
 
 use opt_core::{
-    Bound, FieldVisitor, FirstOrder, Hyper, ParamMap, Rule, Scalar, Segment, Slot, each,
+    Bound, FieldVisitor, FirstOrder, Hyper, ParamMap, Part, Rule, Scalar, Segment, Slot, Step, each,
 };
 
 /// A chain of N momenta, so that no two slots may be taken for each other; lr/t, so that a wrong
@@ -15,9 +15,9 @@ pub(crate) struct Chain {
 
 impl Hyper for Chain {
     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit("lr", &mut self.lr, Bound::Positive);
-        visit("mu", &mut self.mu, Bound::Unit);
-        visit("init", &mut self.init, Bound::NonNegative);
+        visit.real("lr", &mut self.lr, Bound::NonNegative);
+        visit.real("mu", &mut self.mu, Bound::Unit);
+        visit.real("init", &mut self.init, Bound::NonNegative);
     }
 }
 
@@ -46,9 +46,9 @@ impl<F: Scalar, const N: usize> Rule<F, N> for Chain {
         })
     }
 
-    fn update(&self, t: u64, x: &mut [F], g: &[F], slots: [&mut [F]; N]) {
-        let (lr, mu) = (F::of(self.lr / t as f64), F::of(self.mu));
-        each(x, g, slots, move |x, g, s| element(lr, mu, x, g, s));
+    fn update(&self, step: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; N]) -> bool {
+        let (lr, mu) = (F::of(self.lr / step.t as f64), F::of(self.mu));
+        each(x, g, slots, move |x, g, s| element(lr, mu, x, g, s))
     }
 }
 
@@ -77,15 +77,14 @@ pub(crate) fn wave(i: usize) -> f32 {
     (i.wrapping_mul(2_654_435_761) >> 7 & 0xffff) as f32 / 9_999.0 - 3.0
 }
 
-pub(crate) fn split<'a>(map: &ParamMap, g: &'a [f32]) -> Vec<&'a [f32]> {
-    let segments = map.segments().iter();
-    segments.map(|s| &g[s.range.clone()]).collect()
-}
-
-pub(crate) fn split_mut<'a>(map: &ParamMap, mut x: &'a mut [f32]) -> Vec<&'a mut [f32]> {
+/// Every segment with its gradient.
+pub(crate) fn parts<'a>(map: &ParamMap, mut x: &'a mut [f32], g: &'a [f32]) -> Vec<Part<'a, f32>> {
     let segments = map.segments().iter();
     segments
-        .map(|s| x.split_off_mut(..s.range.len()).unwrap())
+        .map(|s| {
+            let x = x.split_off_mut(..s.range.len()).unwrap();
+            Part::new(x, &g[s.range.clone()])
+        })
         .collect()
 }
 
@@ -97,4 +96,11 @@ pub(crate) fn optimizer<const N: usize>(map: &ParamMap, per_segment: bool) -> Op
     } else {
         FirstOrder::new(PLAIN, map).unwrap()
     }
+}
+
+/// A state buffer of all segments, one after another.
+pub(crate) fn slot<const N: usize>(sgd: &Optimizer<N>, name: &str) -> Option<Vec<f32>> {
+    let segments = 0..sgd.params().segments().len();
+    let buffers: Option<Vec<&[f32]>> = segments.map(|index| sgd.slot(name, index)).collect();
+    Some(buffers?.concat())
 }

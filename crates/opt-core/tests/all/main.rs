@@ -3,12 +3,26 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod accumulate;
+mod arrays;
+mod average;
 mod chain;
+mod clip;
 #[cfg(feature = "safetensors")]
 mod file;
 mod first_order;
+mod groups;
 mod kernel;
 mod objective;
 mod param_map;
+mod plateau;
+mod reference;
 mod refusals;
+#[cfg(feature = "safetensors")]
+mod run;
+mod schedule;
+mod schedule_range;
 mod snapshot;
+mod train;
+mod tune;
+mod write;

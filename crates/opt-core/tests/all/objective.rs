@@ -2,8 +2,8 @@
 
 use ndarray::ArrayView2;
 use opt_core::{
-    Counted, Error, GaussNewton, HessianDiag, HessianProduct, Layer, Layered, Objective, ParamMap,
-    Report, check_gradient,
+    Counted, Error, GaussNewton, HessianDiag, HessianProduct, Layer, LayerPlace, Layered,
+    Objective, ParamMap, Report, check_gradient,
 };
 
 /// Coordinates, and what is added to their derivatives.
@@ -16,6 +16,8 @@ struct Cubic {
     planted: Vec<(usize, f64)>,
     /// The loss where the last coordinate is above 2.
     beyond: Option<f64>,
+    places: [LayerPlace; 1],
+    accepted: u64,
 }
 
 fn cubic(planted: &[(usize, f64)]) -> Cubic {
@@ -23,6 +25,8 @@ fn cubic(planted: &[(usize, f64)]) -> Cubic {
         params: ParamMap::new([("w", vec![2, 2]), ("none", vec![0]), ("b", vec![3])]).unwrap(),
         planted: planted.to_vec(),
         beyond: None,
+        places: [LayerPlace::dense(0, Some(2))],
+        accepted: 0,
     }
 }
 
@@ -51,6 +55,10 @@ impl Objective<f64> for Cubic {
         self.planted.iter().for_each(|&(i, error)| g[i] += error);
         self.value(x)
     }
+
+    fn accept(&mut self) {
+        self.accepted += 1;
+    }
 }
 
 const X: [f64; 7] = [0.5, -1.0, 0.0, 1.5, -0.5, 1.0, 2.0];
@@ -59,8 +67,9 @@ const X: [f64; 7] = [0.5, -1.0, 0.0, 1.5, -0.5, 1.0, 2.0];
 fn a_right_gradient_passes() {
     for h in [1e-3, 1e-5] {
         let worst = check_gradient(&mut cubic(&[]), &X, h).unwrap();
-        // Central differences of cx³ are off by ch², and by the rounding of a loss near 90.
-        assert!(worst.error < 7.0 * h * h + 90.0 * 1e-15 / h, "{worst:?}");
+        // Central differences of cx³ with a step of xh, or that of a segment whose x are near 1, are
+        // off by cx²h², and by the rounding of a loss near 90; the largest derivative is 84.5.
+        assert!(worst.error < 7.0 * h * h + 1e-15 / h, "{worst:?}");
     }
 }
 
@@ -73,15 +82,16 @@ fn the_worst_derivative_is_named() {
         (&[(4, 0.25)], ("b", 0), 3.75, 4.0),
         (&[(6, 1e3)], ("b", 2), 84.5, 1084.5),
         (&[(0, 0.25), (2, 0.5), (5, 0.25)], ("w", 2), 0.0, 0.5),
-        // An error weighs more where the derivative is small.
-        (&[(6, 0.5), (2, 0.25)], ("w", 2), 0.0, 0.25),
+        // All are relative to the largest derivative: the larger error counts.
+        (&[(6, 0.5), (2, 0.25)], ("b", 2), 84.5, 85.0),
     ];
     for (planted, place, derivative, analytic) in cases {
         let worst = check_gradient(&mut cubic(planted), &X, 1e-5).unwrap();
         assert_eq!((worst.segment.as_str(), worst.index), place);
         assert_eq!(worst.analytic, analytic);
-        assert!((worst.numeric - derivative).abs() < 1e-8, "{worst:?}");
-        let error = (analytic - derivative).abs() / analytic.abs().max(derivative).max(1.0);
+        assert!((worst.numeric - derivative).abs() < 1e-7, "{worst:?}");
+        let largest = analytic.abs().max(derivative).max(84.5);
+        let error = (analytic - derivative).abs() / largest;
         assert!((worst.error - error).abs() < 1e-8, "{worst:?}");
     }
 }
@@ -92,7 +102,7 @@ fn what_cannot_be_checked_is_refused() {
         let error = check_gradient(&mut cubic(&[]), &X, h).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("h = {h}: must be finite and above 0")
+            format!("h = {h}: must be finite and above 0, also in the parameters' type")
         );
     }
     for len in [0, 6, 8] {
@@ -114,14 +124,67 @@ fn what_cannot_be_checked_is_refused() {
         let expected = format!("gradient of segment `b` is {bad} at index 1");
         assert_eq!(error.to_string(), expected);
     }
-    // Beside 10²⁰ a step of 10⁻⁵ is none.
-    let mut x = X;
-    x[1] = 1e20;
-    let error = check_gradient(&mut cubic(&[]), &x, 1e-5).unwrap_err();
+    // A step of 10⁻²⁰ times x is none.
+    let error = check_gradient(&mut cubic(&[]), &X, 1e-20).unwrap_err();
     assert!(
         matches!(error, Error::Argument { name: "h", .. }),
         "{error}"
     );
+}
+
+/// f and its gradient times a factor each, of x times a unit.
+struct InUnits {
+    inner: Cubic,
+    loss: f64,
+    gradient: f64,
+    unit: f64,
+}
+
+impl Objective<f64> for InUnits {
+    fn params(&self) -> &ParamMap {
+        self.inner.params()
+    }
+
+    fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
+        let x: Vec<_> = x.iter().map(|x| x / self.unit).collect();
+        Ok(self.loss * self.inner.value(&x)?)
+    }
+
+    fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        let inner: Vec<_> = x.iter().map(|x| x / self.unit).collect();
+        self.inner.grad(&inner, g)?;
+        let slope = self.gradient * self.loss / self.unit;
+        g.iter_mut().for_each(|g| *g *= slope);
+        self.value(x)
+    }
+}
+
+#[test]
+fn the_check_has_no_units() {
+    let check = |planted, gradient, loss, unit: f64| {
+        let inner = cubic(planted);
+        let mut objective = InUnits {
+            inner,
+            loss,
+            gradient,
+            unit,
+        };
+        let x = X.map(|x| x * unit);
+        check_gradient(&mut objective, &x, 1e-5).unwrap().error
+    };
+    // In particular, a sign that is wrong shows in a small loss too.
+    for loss in [1e-30, 1e-8, 1.0, 1e14] {
+        for unit in [1e-12, 1e-8, 1.0, 1e20] {
+            assert!(check(&[], 1.0, loss, unit) < 1e-9, "{loss} {unit}");
+            assert!(check(&[], -1.0, loss, unit) > 1.9, "{loss} {unit}");
+            assert!(check(&[], 1.01, loss, unit) > 0.009, "{loss} {unit}");
+        }
+    }
+    let (small, large) = (2_f64.powi(-60), 2_f64.powi(40));
+    let planted: Planted = &[(3, 1e-3)];
+    let plain = check(planted, 1.0, 1.0, 1.0);
+    assert_eq!(check(planted, 1.0, small, large), plain);
+    assert_eq!(check(planted, 1.0, large, small), plain);
 }
 
 impl HessianDiag<f64> for Cubic {
@@ -146,12 +209,8 @@ impl GaussNewton<f64> for Cubic {
 }
 
 impl Layered<f64> for Cubic {
-    fn layers(&self) -> usize {
-        1
-    }
-
-    fn segments(&self, index: usize) -> Option<(usize, Option<usize>)> {
-        (index == 0).then_some((0, Some(2)))
+    fn places(&self) -> &[LayerPlace] {
+        &self.places
     }
 
     fn deltas(&mut self, _: &[f64], g: &mut [f64]) -> Result<f64, Error> {
@@ -188,15 +247,14 @@ fn evaluations_are_counted_and_passed_on() {
     assert_eq!(counted.second_order(), 1.0 + 2.0 + 4.0 / 3.0);
     assert_eq!((counted.values, counted.gradients), (14, 1));
 
-    assert_eq!((counted.layers(), counted.params().len()), (1, 7));
+    assert_eq!(counted.places(), [LayerPlace::dense(0, Some(2))]);
+    assert_eq!(counted.params().len(), 7);
     assert_eq!(counted.layer(0).unwrap().input.dim(), (0, 0));
     assert!(counted.layer(1).is_none());
-    assert_eq!(
-        (counted.segments(0), counted.segments(1)),
-        (Some((0, Some(2))), None)
-    );
     assert_eq!(counted.deltas(&X, &mut h).unwrap(), 0.5);
     assert_eq!((h, counted.gradients), ([4.0; 7], 2));
+    counted.accept();
+    assert_eq!(counted.inner.accepted, 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The problem of the reference iterates, and short ways to run a registered method.
 #![allow(dead_code)] // each test file uses some of it
 
-use opt_core::{AnyMethod, Entry, Error, Objective, ParamMap, find_entry};
+use opt_core::{AnyMethod, Entry, Error, Objective, ParamMap, Value, find_entry};
 use opt_firstorder::zoo;
 
 /// f(x) = Σ (½aᵢxᵢ² + ¼xᵢ⁴) + ½ Σ xᵢxᵢ₊₁, as in reference/make.py.
@@ -80,7 +80,11 @@ pub(crate) fn iterates<O: Objective<f64> + 'static>(
 ) -> Vec<Vec<f64>> {
     let entries: Vec<Entry<f64, O>> = zoo();
     let entry = find_entry(&entries, method).unwrap();
-    let mut method: AnyMethod<f64, O> = entry.build(set, objective.params()).unwrap();
+    let set: Vec<_> = set
+        .iter()
+        .map(|&(name, value)| (name, Value::Real(value)))
+        .collect();
+    let mut method: AnyMethod<f64, O> = entry.build(&set, objective).unwrap();
     let mut all = vec![start.to_vec()];
     for _ in 0..steps {
         let mut x = all.last().unwrap().clone();

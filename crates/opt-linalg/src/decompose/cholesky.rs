@@ -3,7 +3,6 @@ use opt_core::{Bound, all_finite};
 
 use super::{Decompose, copy_lower, resize, square};
 use crate::Error;
-use crate::error::bounded;
 use crate::symmetric::{mirror, zeros};
 
 /// The Cholesky factor of A + damping·I, for a symmetric positive definite matrix A, with a second
@@ -50,7 +49,7 @@ impl<F: Decompose> Cholesky<F> {
     /// [`Error::Core`] if the damping is below 0 or not finite; [`Error::NotPositiveDefinite`].
     /// Then the last factor is still there.
     pub fn update(&mut self, a: ArrayView2<'_, F>, damping: f64) -> Result<(), Error> {
-        bounded("damping", damping, Bound::NonNegative)?;
+        opt_core::Error::bounded("damping", damping, Bound::NonNegative)?;
         let n = square(&a)?;
         let len = n.checked_mul(n).ok_or(Error::TooLarge { order: n })?;
         resize(&mut self.spare, len, F::zero(), n)?;

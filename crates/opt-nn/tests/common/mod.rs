@@ -1,6 +1,8 @@
 //! Deterministic data and networks for the tests.
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod case;
+
 use ndarray::Array2;
 use opt_core::{Objective, Scalar};
 use opt_nn::{Activation, Dense, Init, Loss, Mlp, Spec};

@@ -130,8 +130,8 @@ pub(crate) fn snapshot(
     params: &ParamMap,
     x: &mut [f64],
 ) -> Snapshot<f64> {
-    let mut parameters = Parameters { map: params, x };
-    Snapshot::take(&mut [("method", method), ("x", &mut parameters)])
+    let mut parameters = Parameters::new(params, x).unwrap();
+    Snapshot::take(&mut [("method", method), ("x", &mut parameters)]).unwrap()
 }
 
 /// Asserts that a step of a spoiled objective is refused as not finite, and changes nothing; and
@@ -156,7 +156,8 @@ pub(crate) fn buffer(method: &mut dyn State<f64>, name: &str) -> Vec<f64> {
     struct Find<'a>(&'a str, Vec<f64>);
     impl Visit<f64> for Find<'_> {
         fn buffer(&mut self, name: &str, _: &[usize], data: &mut [f64]) {
-            if name == self.0 {
+            // A direction's state has its half before it.
+            if name.strip_prefix("direction/").unwrap_or(name) == self.0 {
                 self.1 = data.to_vec();
             }
         }

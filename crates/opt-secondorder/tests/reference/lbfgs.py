@@ -163,7 +163,9 @@ def trajectory(objective, x, memory, steps, c2=0.9, noise=None):
             v = np.eye(len(x)) - rho * np.outer(y, s)
             h = v.T @ h @ v + rho * np.outer(s, s)
         p = -h @ g
-        first = 1.0 if pairs else min(1.0, 1.01 / np.linalg.norm(g))
+        lengths = [np.linalg.norm(x), 2 * abs(f) / np.linalg.norm(g)]
+        move = min([length for length in lengths if length > 0], default=1.0)
+        first = 1.0 if pairs else move / np.linalg.norm(g)
         calls = []
 
         def phi(a):

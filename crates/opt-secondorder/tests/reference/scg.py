@@ -28,7 +28,7 @@ from paramz.optimization.scg import SCG as netlab
 
 HERE = Path(__file__).parent
 EPS = np.finfo(np.float64).eps
-LEAST, CAP = 1e-20, 1e100  # of lambda
+LEAST, CAP = 1e-20, 1e100  # of lambda, times the first curvature
 seen = Counter()  # branches taken
 GRADES = [(0.75, "good"), (0.5, "fair"), (0.25, "so-so"), (0, "poor")]  # of Delta
 
@@ -36,38 +36,46 @@ GRADES = [(0.75, "good"), (0.5, "fair"), (0.25, "so-so"), (0, "poor")]  # of Del
 def scg(f, df, w, iterations, sigma=1e-4, lambda_1=1e-6, tolerance=0.0):
     """Yields (w, E(w), lambda, success) after each iteration.
 
-    Guards that the paper lacks: lambda stays in [LEAST, CAP]; where rounding drowns the predicted
-    decrease, and the loss has not risen by more than that, Delta = 1; a direction that does not
+    Other than in the paper, sigma is relative to the largest |w| so far (to |E|/|E'| where that is 0)
+    and lambda_1 to the first curvature, so that neither has units. Guards that the paper lacks: lambda
+    stays in [LEAST, CAP] times the first curvature; where rounding drowns the predicted decrease, and
+    the loss is not above the least so far by more than that, Delta = 1; a direction that does not
     descend is replaced by the steepest descent.
     """
     N = len(w)
-    lam, lam_bar = lambda_1, 0.0
-    E = f(w)
+    lam_bar = 0.0
+    E = least = f(w)
     r = -df(w)
     p = r
+    reach = unit = lam = 0
     success, k = True, 1
     while True:
         pp = p @ p
         if success:  # 2
-            sigma_k = sigma / np.sqrt(pp)
+            reach = max(reach, np.sqrt(w @ w)) or abs(E) / np.sqrt(r @ r) or 1.0
+            sigma_k = sigma * reach / np.sqrt(pp)
             s = (df(w + sigma_k * p) + r) / sigma_k
             delta = p @ s
+        if k == 1:
+            unit = abs(delta) / pp or np.sqrt(r @ r) / reach
+            lam = lambda_1 * unit
         delta = delta + (lam - lam_bar) * pp  # 3
         if delta <= 0:  # 4
             seen["curvature made positive"] += 1
-            lam_bar = min(2 * (lam - delta / pp), CAP)
+            lam_bar = min(2 * (lam - delta / pp), CAP * unit)
             delta = -delta + lam * pp
             lam = lam_bar
         mu = p @ r  # 5
         alpha = mu / delta
         E_new = f(w + alpha * p)  # 6
         Delta = 2 * delta * (E - E_new) / mu**2
-        noise = 10 * EPS * max(1, abs(E))
-        if mu**2 / (2 * delta) <= noise and E_new - E <= noise:
+        noise = 10 * EPS * abs(E)
+        if mu**2 / (2 * delta) <= noise and E_new - least <= noise:
             seen["noise"] += 1
             Delta = 1.0
         if Delta >= 0:  # 7
             w, E = w + alpha * p, E_new
+            least = min(least, E)
             r_new = -df(w)
             lam_bar, success = 0.0, True
             if k % N == 0:
@@ -82,12 +90,12 @@ def scg(f, df, w, iterations, sigma=1e-4, lambda_1=1e-6, tolerance=0.0):
             r = r_new
             seen[next(word for least, word in GRADES if Delta >= least)] += 1
             if Delta >= 0.75:
-                lam = max(lam / 4, LEAST)
+                lam = max(lam / 4, LEAST * unit)
         else:
             seen["failure"] += 1
             lam_bar, success = lam, False
         if Delta < 0.25:  # 8
-            lam = min(lam + delta * (1 - Delta) / pp, CAP)
+            lam = min(lam + delta * (1 - Delta) / pp, CAP * unit)
         yield w, E, lam, success
         if np.sqrt(r @ r) <= tolerance or k == iterations:  # 9
             return

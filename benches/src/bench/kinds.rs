@@ -1,0 +1,265 @@
+//! One experiment of each kind.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use opt_core::{Entry, find_entry};
+
+use super::data::{Splits, describe};
+use super::keep::Keep;
+use crate::conditioning::Conditioning;
+use crate::experiment::{Config, Data, Experiment, Training, Trajectories};
+use crate::results::{self, Run};
+use crate::stop::Stop;
+use crate::train::{Contender, Network, Ticker, Trainer};
+use crate::units::{self, Invariance};
+use crate::{race, registry, visual};
+
+/// An experiment in its run.
+pub(super) struct Job<'a> {
+    pub(super) args: &'a super::Args,
+    /// Of the command line, each once.
+    pub(super) methods: &'a [String],
+    /// Whether it was asked for by its name.
+    pub(super) by_name: bool,
+    pub(super) experiment: &'a Experiment,
+    pub(super) splits: &'a mut Splits,
+    /// Where every finished seed goes.
+    pub(super) keep: &'a mut Keep,
+    pub(super) stop: &'a Stop,
+}
+
+impl Job<'_> {
+    /// All of it, or what was finished when it was stopped.
+    pub(super) fn run(&mut self) -> Result<results::Experiment, String> {
+        let experiment = self.experiment;
+        match &experiment.config {
+            Config::Trajectories(config) => self.trajectories(config),
+            Config::Conditioning(config) => self.conditioning(config),
+            Config::Units(config) => self.units(config),
+            Config::Training(config) => self.training(config),
+        }
+    }
+
+    /// Without runs.
+    fn figure(&self, title: &str, data: String, model: String) -> results::Experiment {
+        results::Experiment {
+            name: self.experiment.name.clone(),
+            title: title.to_owned(),
+            data,
+            model,
+            ..results::Experiment::default()
+        }
+    }
+
+    /// Of the command line, else of the experiment, else all.
+    fn of<'e, F: opt_core::Scalar, O: ?Sized>(
+        &self,
+        entries: &'e [Entry<F, O>],
+        own: Option<&Vec<String>>,
+    ) -> Vec<&'e Entry<F, O>> {
+        let asked = Some(self.methods).filter(|names| !names.is_empty());
+        let names = asked.or(own.map(Vec::as_slice));
+        let chosen = |name: &str| names.is_none_or(|names| names.iter().any(|n| n == name));
+        entries.iter().filter(|e| chosen(e.name())).collect()
+    }
+
+    fn trajectories(&self, config: &Trajectories) -> Result<results::Experiment, String> {
+        let entries = registry::surfaces();
+        let entries = self.of(&entries, config.methods.as_ref());
+        let (runs, told) = visual::run(self.experiment, config, &entries)?;
+        let mut note = config.note.clone();
+        if !told.is_empty() {
+            *note.get_or_insert_default() += &told;
+        }
+        Ok(results::Experiment {
+            note,
+            runs,
+            ..self.figure(&config.title, "none".to_owned(), config.problems.join(", "))
+        })
+    }
+
+    fn conditioning(&mut self, config: &Conditioning) -> Result<results::Experiment, String> {
+        let train = &self.splits.get(Data::Mnist, 10_000)?.train;
+        let runs = config.run(train, self.stop)?;
+        let layers = config.spec().layers;
+        let widths: Vec<_> = layers.iter().map(|layer| layer.units.to_string()).collect();
+        let data = format!("mnist-train at 10x10, {} images", config.samples);
+        let model = format!("100-{} tanh, softmax cross-entropy", widths.join("-"));
+        Ok(results::Experiment {
+            note: config.note.clone(),
+            runs,
+            ..self.figure(&config.title, data, model)
+        })
+    }
+
+    fn units(&self, config: &Invariance) -> Result<results::Experiment, String> {
+        let digits = opt_data::digits().map_err(|e| e.to_string())?;
+        let entries = units::methods();
+        let entries = self.of(&entries, config.methods.as_ref());
+        let runs = config.run(&digits, &entries, self.stop)?;
+        let data = format!("digits at 4x4, {} images", config.samples);
+        Ok(results::Experiment {
+            note: config.note.clone(),
+            runs,
+            ..self.figure(&config.title, data, config.model())
+        })
+    }
+
+    /// The methods and variants that are asked for on the command line, else by the experiment,
+    /// else all methods.
+    fn contenders<'e>(
+        &self,
+        entries: &'e [Entry<f32, Network>],
+        config: &Training,
+        own: Option<&Vec<String>>,
+    ) -> Result<Vec<Contender<'e>>, String> {
+        let all = || entries.iter().map(|entry| entry.name().to_owned());
+        let names: Vec<String> = match (self.methods, own) {
+            ([], None) => all().collect(),
+            ([], Some(names)) => names.clone(),
+            // Those of another experiment's variants are not for this one.
+            (names, _) => (names.iter())
+                .filter(|name| {
+                    config.variant.contains_key(*name) || find_entry(entries, name).is_ok()
+                })
+                .cloned()
+                .collect(),
+        };
+        let contender = |name: String| {
+            let variant = config.variant.get(&name);
+            let method = variant.map_or(&name, |variant| &variant.method);
+            let own = config.set.get(method).into_iter().flatten();
+            let more = variant.into_iter().flat_map(|variant| &variant.set);
+            Ok(Contender {
+                entry: find_entry(entries, method)?,
+                set: own
+                    .chain(more)
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+                variant: variant.cloned().unwrap_or_default(),
+                name,
+            })
+        };
+        let built: Result<_, opt_core::Error> = names.into_iter().map(contender).collect();
+        built.map_err(|e| e.to_string())
+    }
+
+    fn training(&mut self, config: &Training) -> Result<results::Experiment, String> {
+        let named = config.named.as_ref().filter(|_| self.by_name);
+        let usual = config.methods.as_ref();
+        let (size, own) = match (self.args.quick, self.args.full, named) {
+            (true, ..) => (config.quick, usual),
+            (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
+            (.., Some(named)) => (named.size, Some(&named.methods)),
+            _ => (config.default, usual),
+        };
+        let entries = registry::networks();
+        let contenders = self.contenders(&entries, config, own)?;
+        let data = self.splits.get(config.data, config.validation)?;
+        let bar = ProgressBar::no_length();
+        let trainer = Trainer {
+            training: config,
+            size,
+            seeds: self.args.seeds.unwrap_or(size.seeds),
+            data,
+            ticker: Ticker {
+                bar: &bar,
+                stop: self.stop,
+            },
+        };
+        bar.set_length(trainer.updates_per_method() * contenders.len() as u64);
+        bar.set_style(style());
+        let mut progress = Progress {
+            name: &self.experiment.name,
+            trainer: &trainer,
+            runs: Vec::new(),
+            edges: Vec::new(),
+        };
+        let finished = progress.all(&contenders, self.keep)?;
+        bar.finish_and_clear();
+        Ok(progress.so_far(match finished {
+            true => "",
+            false => " Interrupted: not all methods, or seeds, were run.",
+        }))
+    }
+}
+
+/// What a training experiment has come to.
+struct Progress<'a> {
+    name: &'a str,
+    trainer: &'a Trainer<'a>,
+    runs: Vec<Run>,
+    /// Those whose best value is the least or greatest of its grid.
+    edges: Vec<&'a str>,
+}
+
+impl<'a> Progress<'a> {
+    /// Runs all; whether nobody stopped it.
+    fn all(&mut self, contenders: &'a [Contender<'_>], keep: &mut Keep) -> Result<bool, String> {
+        let bar = self.trainer.ticker.bar;
+        for contender in contenders {
+            bar.set_message(contender.name.clone());
+            let Some(choice) = self.trainer.choose(contender)? else {
+                return Ok(false);
+            };
+            if choice.at_edge {
+                self.edges.push(&contender.name);
+            }
+            for seed in 0..self.trainer.seeds {
+                let Some(run) = self.trainer.run(contender, choice.value, seed)? else {
+                    return Ok(false);
+                };
+                bar.suspend(|| eprintln!("  {}", run.line()));
+                self.runs.push(run);
+                keep.experiment(self.so_far(" Not finished: more runs are to come."), false)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn so_far(&self, ending: &str) -> results::Experiment {
+        let (config, data) = (self.trainer.training, self.trainer.data);
+        let (inputs, classes) = (data.train.inputs.ncols(), data.train.classes);
+        let mut note = note(self.trainer, &self.edges);
+        let reach = config.reach.map(|error| race::to_error(&self.runs, error));
+        let race = config.race.as_ref();
+        let race = race.map(|baseline| race::against(&self.runs, baseline));
+        note.extend(reach.into_iter().chain(race));
+        note += ending;
+        results::Experiment {
+            name: self.name.to_owned(),
+            title: config.title.clone(),
+            data: describe(data),
+            model: config.model.describe(inputs, classes),
+            note: Some(note),
+            runs: self.runs.clone(),
+        }
+    }
+}
+
+/// What was run at which size, and where a grid may have been too narrow.
+fn note(trainer: &Trainer<'_>, edges: &[&str]) -> String {
+    let (training, size) = (trainer.training, trainer.size);
+    let mut note = training.note.clone().unwrap_or_default();
+    let (epochs, updates) = (size.epochs, trainer.updates());
+    note += &format!(
+        " Batch {}, {epochs} epochs ({updates} updates).",
+        training.batch
+    );
+    if training.grid.len() > 1 {
+        note += &format!(
+            " The first hyper-parameter of every method is the best of {} after {} updates, by \
+             validation loss.",
+            training.grid.len(),
+            size.search_updates,
+        );
+    }
+    if !edges.is_empty() {
+        note += &format!(" Best at the edge of its grid: {}.", edges.join(", "));
+    }
+    note.trim().to_owned()
+}
+
+fn style() -> ProgressStyle {
+    let template = "  {msg:16} [{wide_bar}] {pos}/{len} updates, {eta} left";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

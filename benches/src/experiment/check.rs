@@ -1,0 +1,242 @@
+//! What must hold between the values of an experiment's file, each of which is in its range.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opt_core::{Entry, Error, Scalar, find_entry};
+use opt_testkit::planes;
+
+use super::model::Hidden;
+use super::{Config, Data, Kind, Model, Training};
+use crate::conditioning::Conditioning;
+use crate::setting::{Settings, named};
+use crate::train::Network;
+use crate::visual::Surface;
+use crate::{registry, units};
+
+/// A network of more parameters, or whose units over a minibatch are more, is beyond the memory of
+/// the machines that this is for: 400 MB for every buffer.
+const MOST_NUMBERS: usize = 100_000_000;
+
+/// # Errors
+/// In one line, the key that does not go with the others, and what it must be.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    match config {
+        Config::Trajectories(c) => {
+            let known = planes().map_err(|e| e.to_string())?;
+            let known: Vec<_> = known.iter().map(|plane| plane.name).collect();
+            let known: Vec<_> = known.into_iter().map(str::to_owned).collect();
+            names("problems", Some(&c.problems), &known)?;
+            let entries = registry::surfaces::<f64, Surface>();
+            names("methods", c.methods.as_ref(), &all(&entries))?;
+            settings(&entries, &c.set)
+        }
+        Config::Units(c) => {
+            if c.scales.is_empty() {
+                return Err("scales: must not be empty".to_owned());
+            }
+            let entries = units::methods();
+            names("methods", c.methods.as_ref(), &all(&entries))?;
+            settings(&entries, &c.set)
+        }
+        Config::Conditioning(c) => conditioning(c),
+        Config::Training(c) => training(c),
+    }
+}
+
+fn conditioning(config: &Conditioning) -> Result<(), String> {
+    if !config.updates.is_sorted() {
+        return Err("updates: must ascend".to_owned());
+    }
+    match config.updates.is_empty() {
+        true => Err("updates: must not be empty".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn training(config: &Training) -> Result<(), String> {
+    let entries = registry::networks();
+    let methods = all(&entries);
+    let mut known = methods.clone();
+    known.extend(config.variant.keys().cloned());
+    names("methods", config.methods.as_ref(), &known)?;
+    names(
+        "named.methods",
+        config.named.as_ref().map(|n| &n.methods),
+        &known,
+    )?;
+    let constant = Some(&config.constant).filter(|names| !names.is_empty());
+    names("constant", constant, &known)?;
+    names(
+        "race",
+        config.race.as_ref().map(|r| vec![r.clone()]).as_ref(),
+        &known,
+    )?;
+    samples(config)?;
+    network(config)?;
+    settings(&entries, &config.set)?;
+    for (name, variant) in &config.variant {
+        let key = format!("variant.{name}");
+        names(
+            &format!("{key}.method"),
+            Some(&vec![variant.method.clone()]),
+            &methods,
+        )?;
+        let set = together(config, name, &variant.method);
+        build(&format!("{key}.set"), &entries, &variant.method, &set)?;
+    }
+    grid(config, &entries)
+}
+
+/// Every one must be among the known ones, and there only once.
+fn names(key: &str, names: Option<&Vec<String>>, known: &[String]) -> Result<(), String> {
+    let Some(names) = names else { return Ok(()) };
+    if names.is_empty() {
+        return Err(format!("{key}: must not be empty"));
+    }
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !known.contains(name) {
+            return Err(format!(
+                "{key}: no `{name}`; must be of: {}",
+                known.join(", ")
+            ));
+        }
+        if !seen.insert(name) {
+            return Err(format!("{key}: `{name}` is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn all<F: Scalar, O: ?Sized>(entries: &[Entry<F, O>]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| entry.name().to_owned())
+        .collect()
+}
+
+/// Hyper-parameters by method, each with its method's own range.
+fn settings<F: Scalar, O: ?Sized>(
+    entries: &[Entry<F, O>],
+    set: &BTreeMap<String, Settings>,
+) -> Result<(), String> {
+    set.iter()
+        .try_for_each(|(method, set)| build(&format!("set.{method}"), entries, method, set))
+}
+
+fn build<F: Scalar, O: ?Sized>(
+    key: &str,
+    entries: &[Entry<F, O>],
+    method: &str,
+    set: &Settings,
+) -> Result<(), String> {
+    let text = |e: Error| match e {
+        e @ (Error::Hyper { .. } | Error::HyperRounds { .. }) => format!("{key}.{e}"),
+        e => format!("{key}: {e}"),
+    };
+    let entry = find_entry(entries, method).map_err(text)?;
+    entry.check(&named(set)).map_err(text)
+}
+
+/// What is taken of the data must be there.
+fn samples(config: &Training) -> Result<(), String> {
+    let examples = match config.data {
+        Data::Digits => 1_437,
+        Data::Mnist => 60_000,
+    };
+    let most = examples - 1;
+    if config.validation > most {
+        let has = config.validation;
+        return Err(format!(
+            "validation = {has}: must be a whole number from 1 to {most}"
+        ));
+    }
+    let most = examples - config.validation;
+    let variants = config.variant.iter();
+    let own = variants.filter_map(|(name, v)| Some((format!("variant.{name}.batch"), v.batch?)));
+    for (key, batch) in own.chain([("batch".to_owned(), config.batch)]) {
+        if batch > most {
+            return Err(format!(
+                "{key} = {batch}: must be a whole number from 1 to {most}, the examples that \
+                 validation leaves"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn network(config: &Training) -> Result<(), String> {
+    let Model { kind, hidden, .. } = &config.model;
+    if *kind == Kind::Autoencoder && hidden.is_empty() {
+        return Err("model.hidden: must not be empty for an auto-encoder".to_owned());
+    }
+    let sigmoid = matches!(config.model.activation, Hidden::Sigmoid);
+    if config.percentiles && (hidden.is_empty() || !sigmoid) {
+        return Err(
+            "percentiles: must be false unless the last hidden layer is of sigmoids".into(),
+        );
+    }
+    let (inputs, classes) = match config.data {
+        Data::Digits => (64, 10),
+        Data::Mnist => (784, 10),
+    };
+    let spec = config.model.spec(inputs, classes, false);
+    let own = config.variant.values().filter_map(|variant| variant.batch);
+    let batch = own.fold(config.batch, usize::max);
+    let widths = spec.layers.iter().map(|layer| layer.units);
+    let widths: Vec<usize> = [inputs].into_iter().chain(widths).collect();
+    let parameters: usize = widths.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
+    let activations = batch * widths.iter().sum::<usize>();
+    match parameters.max(activations) > MOST_NUMBERS {
+        true => Err(format!(
+            "model.hidden and batch: {parameters} parameters, and {activations} units over a \
+             minibatch: must be at most {MOST_NUMBERS} each"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Every value that a method or variant is run with.
+fn grid(config: &Training, entries: &[Entry<f32, Network>]) -> Result<(), String> {
+    let n = config.grid.len();
+    if n == 0 {
+        return Err("grid.multiples: must not be empty".to_owned());
+    }
+    let uneven = |list: &Vec<f64>| !list.is_empty() && list.len() != n;
+    let found = config.grid.by_method.iter().find(|(_, list)| uneven(list));
+    if let Some((name, list)) = found {
+        return Err(format!(
+            "grid.{name}: has {} values, must have {n} or none, as all have the same budget",
+            list.len()
+        ));
+    }
+    let own = config.grid.by_method.keys().chain(config.variant.keys());
+    let named = config.named.iter().flat_map(|named| &named.methods);
+    let listed = config.methods.iter().flatten();
+    for name in own.chain(named).chain(listed) {
+        let method = config
+            .variant
+            .get(name)
+            .map_or(name, |variant| &variant.method);
+        let key = format!("grid.{name}");
+        let entry = find_entry(entries, method).map_err(|e| format!("{key}: {e}"))?;
+        let Some(first) = entry.fields().first().map(|field| &field.name) else {
+            continue;
+        };
+        for value in config.grid.values(name, entry) {
+            let mut set = together(config, name, method);
+            set.insert(first.clone(), value.into());
+            build(&key, entries, method, &set)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the experiment sets for a method, and for this variant of it.
+fn together(config: &Training, name: &str, method: &str) -> Settings {
+    let own = config.set.get(method).into_iter().flatten();
+    let variant = config.variant.get(name).into_iter().flat_map(|v| &v.set);
+    own.chain(variant)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
+}

@@ -1,0 +1,327 @@
+//! Every key that an experiment's file may have, and its range: the one place for both.
+//!
+//! A file is held against this table before anything else looks at it, so that whatever is wrong
+//! with it is told in one line that names the key and what it must be.
+
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What stands behind a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// From the first to the second.
+    Whole(u64, u64),
+    /// Above 0, up to this.
+    Positive(f64),
+    /// From 0 up to this.
+    NonNegative(f64),
+    /// From 0 to below 1.
+    Share,
+    /// A hyper-parameter, whose range its method knows.
+    Hyper,
+    Flag,
+    Text,
+    OneOf(&'static [&'static str]),
+}
+
+use Kind::{Flag, Hyper, NonNegative, OneOf, Positive, Share, Text, Whole};
+
+/// A key as a path: `*` stands for any name, `[]` for each value of a list, and `quick` for
+/// whatever else gives a size.
+pub(super) type Key = (&'static str, Kind);
+
+/// Of every experiment.
+const COMMON: &[Key] = &[
+    ("kind", OneOf(KINDS)),
+    ("title", Text),
+    ("note", Text),
+    ("by_name", Flag),
+];
+
+const KINDS: &[&str] = &["trajectories", "conditioning", "training", "units"];
+
+const TRAJECTORIES: &[Key] = &[
+    ("problems[]", Text),
+    ("methods[]", Text),
+    // Each step of each method is a point in memory, and in results.json.
+    ("steps", Whole(1, 100_000)),
+    ("tolerance", Positive(1e300)),
+    ("set.*.*", Hyper),
+];
+
+const CONDITIONING: &[Key] = &[
+    // The Fisher matrix of a layer has (100 + 1)·width rows.
+    ("hidden[]", Whole(1, 50)),
+    ("eps", Positive(1e300)),
+    ("lr", Positive(1e300)),
+    ("batch", Whole(1, 60_000)),
+    ("updates[]", Whole(0, 1_000_000)),
+    ("samples", Whole(1, 60_000)),
+];
+
+const UNITS: &[Key] = &[
+    ("methods[]", Text),
+    ("steps", Whole(1, 10_000)),
+    ("samples", Whole(1, 1_437)),
+    ("l2", NonNegative(1e6)),
+    ("scales[]", Positive(1e100)),
+    ("tolerance", Positive(1.0)),
+    ("set.*.*", Hyper),
+];
+
+const TRAINING: &[Key] = &[
+    ("data", OneOf(&["digits", "mnist"])),
+    ("validation", Whole(1, 59_999)),
+    ("batch", Whole(1, 59_999)),
+    ("budget", OneOf(&["updates", "gradients"])),
+    ("schedule", OneOf(&["constant", "inverse-sqrt"])),
+    ("constant[]", Text),
+    ("methods[]", Text),
+    ("percentiles", Flag),
+    ("race", Text),
+    ("reach", Positive(1.0)),
+    ("model.kind", OneOf(&["classifier", "autoencoder"])),
+    ("model.hidden[]", Whole(1, 10_000)),
+    ("model.activation", OneOf(&["relu", "tanh", "sigmoid"])),
+    ("model.init", OneOf(&["he", "lecun", "zeros"])),
+    ("model.init.gaussian", Positive(1e6)),
+    ("model.input_dropout", Share),
+    ("model.dropout", Share),
+    ("model.l2", NonNegative(1e6)),
+    ("variant.*.method", Text),
+    ("variant.*.norm", Flag),
+    ("variant.*.batch", Whole(1, 59_999)),
+    ("variant.*.fixed", Flag),
+    ("variant.*.curvature", Whole(1, 59_999)),
+    ("variant.*.set.*", Hyper),
+    ("set.*.*", Hyper),
+    ("grid.multiples[]", Positive(1e6)),
+    ("grid.*[]", Hyper),
+    ("named.methods[]", Text),
+    ("quick.epochs", Positive(1e5)),
+    ("quick.search_updates", Whole(0, 100_000_000)),
+    ("quick.seeds", Whole(1, super::MOST_SEEDS)),
+    ("quick.points", Whole(1, 10_000)),
+    ("quick.train_sample", Whole(1, 60_000)),
+];
+
+/// No list in a file is longer.
+const LONGEST: usize = 1_000;
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Whole(from, to) => write!(f, "a whole number from {from} to {to}"),
+            Positive(to) => write!(f, "a number above 0 and up to {to:?}"),
+            NonNegative(to) => write!(f, "a number from 0 to {to:?}"),
+            Share => f.write_str("a number from 0 to below 1"),
+            Hyper => f.write_str("a number"),
+            Flag => f.write_str("true or false"),
+            Text => f.write_str("a text"),
+            OneOf(names) => write!(f, "one of {}", names.join(", ")),
+        }
+    }
+}
+
+impl Kind {
+    fn holds(self, value: &DeValue<'_>) -> bool {
+        match (self, value) {
+            (Whole(from, to), DeValue::Integer(n)) => {
+                let n = i128::from_str_radix(n.as_str(), n.radix()).ok();
+                n.is_some_and(|n| (i128::from(from)..=i128::from(to)).contains(&n))
+            }
+            (Positive(to), value) => number(value).is_some_and(|v| v > 0.0 && v <= to),
+            (NonNegative(to), value) => number(value).is_some_and(|v| (0.0..=to).contains(&v)),
+            (Share, value) => number(value).is_some_and(|v| (0.0..1.0).contains(&v)),
+            (Hyper, value) => number(value).is_some(),
+            (Flag, DeValue::Boolean(_)) | (Text, DeValue::String(_)) => true,
+            (OneOf(names), DeValue::String(text)) => names.contains(&text.as_ref()),
+            _ => false,
+        }
+    }
+}
+
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Float(v) => v.as_str().parse().ok(),
+        // TOML has whole numbers of 64 bits.
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+            .ok()
+            .map(|n| n as f64),
+        _ => None,
+    }
+}
+
+/// The keys of an experiment of this kind.
+pub(super) fn keys(kind: &str) -> impl Iterator<Item = &'static Key> + Clone {
+    let own = match kind {
+        "trajectories" => TRAJECTORIES,
+        "conditioning" => CONDITIONING,
+        "units" => UNITS,
+        "training" => TRAINING,
+        _ => &[],
+    };
+    COMMON.iter().chain(own)
+}
+
+/// Whether every key of the file is one of the table's, and every value in its range.
+///
+/// # Errors
+/// In one line, the first that is not, with what it must be.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let line = |at: usize| {
+        text.as_bytes()
+            .iter()
+            .take(at)
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
+    };
+    let table = DeTable::parse(text).map_err(|e| {
+        let at = e.span().map_or(1, |span| line(span.start));
+        format!("line {at}: {}", one_line(e.message()))
+    })?;
+    let table = table.get_ref();
+    let kind = table.get("kind").and_then(|kind| kind.get_ref().as_str());
+    let kind = kind.filter(|kind| KINDS.contains(kind));
+    let kind = kind.ok_or_else(|| format!("kind: must be {}", OneOf(KINDS)))?;
+    let mut leaves = Vec::new();
+    for (key, value) in table {
+        collect(vec![key.get_ref().to_string()], value, &mut leaves);
+    }
+    // In the order of the file, not of the alphabet.
+    leaves.sort_by_key(|(_, value)| value.span().start);
+    for (path, value) in leaves {
+        judge(kind, &path, value.get_ref()).map_err(|must| {
+            let shown = path.join(".").replace("[]", "");
+            let span = value.span();
+            let text = one_line(text.get(span.clone()).unwrap_or_default());
+            format!("line {}: {shown} = {text}: {must}", line(span.start))
+        })?;
+    }
+    Ok(())
+}
+
+/// The entry of a key that a list, or a single value, stands behind.
+#[cfg(test)]
+pub(super) fn find(kind: &str, path: &[String], list: bool) -> Option<&'static Key> {
+    let mut path = normal(path);
+    if let Some(last) = path.last_mut().filter(|_| list) {
+        last.push_str("[]");
+    }
+    let pattern = |key: &&Key| fits(&key.0.split('.').collect::<Vec<_>>(), &path);
+    keys(kind).find(pattern)
+}
+
+type Leaf<'a> = (Vec<String>, &'a Spanned<DeValue<'a>>);
+
+/// All values that are neither tables nor lists, and all tables and lists that are empty, or lists
+/// too long.
+fn collect<'a>(path: Vec<String>, value: &'a Spanned<DeValue<'a>>, leaves: &mut Vec<Leaf<'a>>) {
+    match value.get_ref() {
+        DeValue::Table(table) if !table.is_empty() => {
+            for (key, value) in table {
+                let below = path.iter().cloned().chain([key.get_ref().to_string()]);
+                collect(below.collect(), value, leaves);
+            }
+        }
+        DeValue::Array(list) if (1..=LONGEST).contains(&list.len()) => {
+            let mut item = path;
+            if let Some(last) = item.last_mut() {
+                last.push_str("[]");
+            }
+            for value in list {
+                collect(item.clone(), value, leaves);
+            }
+        }
+        _ => leaves.push((path, value)),
+    }
+}
+
+/// What is wrong with a value: what it must be.
+fn judge(kind: &str, path: &[String], value: &DeValue<'_>) -> Result<(), String> {
+    let path = normal(path);
+    let patterns = keys(kind).map(|(pattern, must)| (pattern.split('.').collect::<Vec<_>>(), must));
+    if let Some((_, must)) = patterns.clone().find(|(pattern, _)| fits(pattern, &path)) {
+        return match must.holds(value) {
+            true => Ok(()),
+            false => Err(format!("must be {must}")),
+        };
+    }
+    let mut list = path.clone();
+    if let Some(last) = list.last_mut() {
+        last.push_str("[]");
+    }
+    if let Some((_, must)) = patterns.clone().find(|(pattern, _)| fits(pattern, &list)) {
+        return match value.as_array() {
+            Some(all) if all.is_empty() => Ok(()),
+            Some(_) => Err(format!("must have at most {LONGEST} values")),
+            None => Err(format!("must be a list, each {must}")),
+        };
+    }
+    let below =
+        |pattern: &[&str]| pattern.len() > path.len() && fits(&pattern[..path.len()], &path);
+    if patterns.clone().any(|(pattern, _)| below(&pattern)) {
+        return match value.is_table() {
+            true => Ok(()),
+            false => Err("must be a table".to_owned()),
+        };
+    }
+    if let Some(must) = above(kind, &path) {
+        return Err(must);
+    }
+    let names = patterns.map(|(pattern, _)| pattern.join(".").replace("[]", ""));
+    Err(format!(
+        "no such key; there are: {}",
+        names.collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// What stands where the path leads further: a list or table is where there must be none.
+fn above(kind: &str, path: &[String]) -> Option<String> {
+    (1..=path.len()).rev().find_map(|length| {
+        let (last, names) = path[..length].split_last()?;
+        let name = last.trim_end_matches("[]");
+        let key = |ending: &str| [names, &[format!("{name}{ending}")]].concat();
+        let find = |path: Vec<String>| {
+            let pattern =
+                |(pattern, _): &&Key| fits(&pattern.split('.').collect::<Vec<_>>(), &path);
+            keys(kind).find(pattern).map(|(_, must)| must)
+        };
+        let shown = key("").join(".").replace("[]", "");
+        let single = find(key("")).map(|must| format!("{shown}: must be {must}"));
+        single
+            .or_else(|| find(key("[]")).map(|must| format!("{shown}: must be a list, each {must}")))
+    })
+}
+
+/// The path as the table has it, where one entry is for all sizes.
+fn normal(path: &[String]) -> Vec<String> {
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
+    let rest = match names.as_slice() {
+        ["named", "size", rest @ ..] | ["default" | "full", rest @ ..] => rest,
+        _ => return path.to_vec(),
+    };
+    let all = ["quick"].iter().chain(rest);
+    all.map(|name| (*name).to_owned()).collect()
+}
+
+fn fits(pattern: &[&str], path: &[String]) -> bool {
+    let same = |(pattern, name): (&&str, &String)| match pattern.strip_prefix('*') {
+        Some(list) => name.matches("[]").count() == list.matches("[]").count(),
+        None => pattern == name,
+    };
+    pattern.len() == path.len() && pattern.iter().zip(path).all(same)
+}
+
+/// Some text of a file, or of a library, in one short line.
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}

@@ -1,0 +1,19 @@
+//! All that must survive a restart, and copies of it.
+
+mod accumulate;
+mod average;
+#[cfg(feature = "safetensors")]
+mod file;
+mod parameters;
+mod run;
+mod snapshot;
+pub(crate) mod visit;
+mod write;
+
+pub use accumulate::{Accumulate, Incomplete};
+pub use average::{Average, Averaging};
+pub use parameters::Parameters;
+pub use run::Run;
+pub use snapshot::{Named, Restored, Snapshot};
+pub use visit::{Prefixed, State, Visit};
+pub use write::write_whole;

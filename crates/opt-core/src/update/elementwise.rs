@@ -1,0 +1,397 @@
+use std::fmt;
+use std::ops::Range;
+
+use super::any_rule::{AnyRule, Typed};
+use super::clock::{Clock, Clocks};
+use super::range::{fits, refusal};
+use super::rule::{Rule, Takes};
+use super::run::{Group, Run, Source, by_run};
+use super::{ArrayPart, Part, Update};
+use crate::error::Error;
+use crate::kernel::first_non_finite;
+use crate::params::{ParamMap, Segment};
+use crate::scalar::Scalar;
+use crate::state::visit::{State, Visit};
+use crate::tune::Tuned;
+
+/// Elementwise rules with their state: one rule for all parameters ([`FirstOrder`]), or one for
+/// each group of segments ([`Groups`](crate::Groups)).
+///
+/// The direction is read twice: once to refuse a step that cannot be made before anything has
+/// changed, and once by the update. A step does not allocate, but for the first in which some
+/// segment has no direction, and gives bitwise the same result for any number of threads.
+pub struct Elementwise<F, K: ?Sized> {
+    params: ParamMap,
+    pub(super) groups: Vec<Group<K>>,
+    /// Cover the segments, in order.
+    runs: Vec<Run>,
+    /// Of each run its slots, one after another.
+    state: Vec<F>,
+}
+
+/// A rule over everything, or one for each segment.
+pub type FirstOrder<F, R, const N: usize> = Elementwise<F, Typed<R, N>>;
+
+impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
+    /// One rule for all parameters.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`](crate::Hyper::check), or [`Error::SegmentTooLarge`] if the state does
+    /// not fit into memory.
+    pub fn new(rule: R, params: &ParamMap) -> Result<Self, Error> {
+        let rule = Box::new(Typed(Tuned::new::<F>(rule)?));
+        let name = String::new();
+        Self::build(params, vec![Group { name, rule }], |_| 0)
+    }
+
+    /// One rule of the same type for each segment, which is a group of the segment's name:
+    /// learning-rate and decay multipliers. For rules of different types and frozen segments, see
+    /// [`Groups`](crate::Groups).
+    ///
+    /// ```
+    /// # use opt_core::{*, Hyper};
+    /// # #[derive(Clone, Debug)] struct Sgd { lr: f64, weight_decay: f64 }
+    /// # impl Hyper for Sgd {
+    /// #     fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
+    /// #         visit.real("lr", &mut self.lr, Bound::NonNegative);
+    /// #         visit.real("weight_decay", &mut self.weight_decay, Bound::NonNegative);
+    /// #     }
+    /// # }
+    /// # impl<F: Scalar> Rule<F, 0> for Sgd {
+    /// #     fn slots(&self) -> [Slot; 0] { [] }
+    /// #     fn update(&self, _: &Step, x: &mut [F], g: &[F], s: [&mut [F]; 0]) -> bool {
+    /// #         let (lr, decay) = (F::of(self.lr), F::of(self.weight_decay));
+    /// #         each(x, g, s, move |x, g, []| (x - lr * (g + decay * x), []))
+    /// #     }
+    /// # }
+    /// let params = ParamMap::new([("weight", vec![2, 2]), ("bias", vec![2])])?;
+    /// let mut sgd = FirstOrder::with(&params, |segment| Sgd {
+    ///     lr: 0.1,
+    ///     weight_decay: if segment.name == "bias" { 0.0 } else { 0.5 },
+    /// })?;
+    /// let mut x = [1.0; 6];
+    /// sgd.apply(&mut x, &[0.0; 6])?;
+    /// assert_eq!(x, [0.95, 0.95, 0.95, 0.95, 1.0, 1.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), for any of the rules.
+    pub fn with(params: &ParamMap, mut rule: impl FnMut(&Segment) -> R) -> Result<Self, Error> {
+        let groups = params.segments().iter().map(|segment| {
+            let name = segment.name.clone();
+            let rule = Tuned::new::<F>(rule(segment)).map_err(|error| error.within(&name))?;
+            let rule = Box::new(Typed(rule));
+            Ok(Group { name, rule })
+        });
+        Self::build(params, groups.collect::<Result<_, Error>>()?, |index| index)
+    }
+
+    /// The rule of a segment, with its settings in effect; `None` beyond the last segment.
+    pub fn rule(&self, segment: usize) -> Option<&R> {
+        let run = self.runs.get(self.run_of(segment)?)?;
+        Some(&*self.groups[run.group].rule.0)
+    }
+
+    /// Tells every rule something that is not a hyper-parameter, and so is not checked: whether the
+    /// loss rose, say.
+    pub fn inform(&mut self, tell: impl Fn(&mut R)) {
+        for group in &mut self.groups {
+            group.rule.0.inform(&tell);
+        }
+    }
+
+    /// Changes the configured hyper-parameters of every rule in turn, told its segments: all of
+    /// them, or the one that it is for. Factors of [`Tune::scale`] stay as they are.
+    ///
+    /// # Errors
+    /// As [`Hyper::check`](crate::Hyper::check), for any rule; then nothing has changed.
+    pub fn adjust(&mut self, mut change: impl FnMut(&[Segment], &mut R)) -> Result<(), Error> {
+        let mut next = Vec::with_capacity(self.groups.len());
+        for run in &self.runs {
+            let group = &self.groups[run.group];
+            let mut tuned = group.rule.0.clone();
+            let segments = &self.params.segments()[run.segments.clone()];
+            (tuned.adjust::<F>(|rule| change(segments, rule)))
+                .map_err(|error| error.within(&group.name))?;
+            next.push((run.group, tuned));
+        }
+        for (group, tuned) in next {
+            self.groups[group].rule.0 = tuned;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
+    pub(super) fn build(
+        params: &ParamMap,
+        groups: Vec<Group<K>>,
+        group_of: impl Fn(usize) -> usize,
+    ) -> Result<Self, Error> {
+        let (mut runs, mut state): (Vec<Run>, Vec<F>) = (Vec::new(), Vec::new());
+        for (index, segment) in params.segments().iter().enumerate() {
+            let group = group_of(index);
+            match runs.last_mut().filter(|run| run.group == group) {
+                Some(run) => {
+                    run.segments.end = index + 1;
+                    run.range.end = segment.range.end;
+                }
+                None => runs.push(Run {
+                    group,
+                    segments: index..index + 1,
+                    range: segment.range.clone(),
+                    state: 0..0,
+                    clocks: Clocks::new(0),
+                }),
+            }
+        }
+        for run in &mut runs {
+            let slots = groups[run.group].rule.slots();
+            let (begin, len) = (state.len(), run.range.len());
+            let too_large =
+                || Error::SegmentTooLarge(params.segments()[run.segments.start].name.clone());
+            let all = slots.len().checked_mul(len).ok_or_else(too_large)?;
+            state.try_reserve_exact(all).map_err(|_| too_large())?;
+            for slot in slots {
+                state.resize(state.len() + len, F::of(slot.init));
+            }
+            run.state = begin..state.len();
+            run.clocks = Clocks::new(run.segments.len());
+        }
+        Ok(Self {
+            params: params.clone(),
+            groups,
+            runs,
+            state,
+        })
+    }
+
+    /// See [`Update::apply`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
+        Update::apply(self, x, d)
+    }
+
+    /// See [`Update::apply_parts`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply_parts(&mut self, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        Update::apply_parts(self, parts)
+    }
+
+    /// See [`Update::apply_arrays`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply_arrays(&mut self, arrays: &mut [ArrayPart<'_, F>]) -> Result<(), Error> {
+        Update::apply_arrays(self, arrays)
+    }
+
+    /// See [`Update::params`].
+    pub fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    /// Steps that a segment has made, those without a direction not counted; 0 beyond the last
+    /// segment.
+    pub fn steps(&self, segment: usize) -> u64 {
+        let run = self.run_of(segment).and_then(|run| self.runs.get(run));
+        run.map_or(0, |run| run.clocks.get(segment - run.segments.start).t)
+    }
+
+    /// A segment's part of the state buffer of this name; `None` if there is none.
+    pub fn slot(&self, name: &str, segment: usize) -> Option<&[F]> {
+        self.state.get(self.slot_range(name, segment)?)
+    }
+
+    /// As [`slot`](Self::slot), mutable: for what changes the parameters' coordinates.
+    pub fn slot_mut(&mut self, name: &str, segment: usize) -> Option<&mut [F]> {
+        let range = self.slot_range(name, segment)?;
+        self.state.get_mut(range)
+    }
+
+    fn slot_range(&self, name: &str, segment: usize) -> Option<Range<usize>> {
+        let run = self.runs.get(self.run_of(segment)?)?;
+        let at = self.groups[run.group].rule.slot(name)?;
+        let place = &self.params.segments().get(segment)?.range;
+        let begin = run.state.start + at * run.range.len() + place.start - run.range.start;
+        Some(begin..begin + place.len())
+    }
+
+    fn run_of(&self, segment: usize) -> Option<usize> {
+        let at = self.runs.partition_point(|run| run.segments.end <= segment);
+        (at < self.runs.len()).then_some(at)
+    }
+
+    fn takes(&self, run: &Run) -> Option<Takes> {
+        self.groups[run.group].rule.takes()
+    }
+
+    /// What is not finite, in x or in the state, of segments of which `x` gives what has moved.
+    fn diverged<'x>(&self, x: impl Fn(usize) -> Option<&'x [F]>) -> Error {
+        for run in self.runs.iter().filter(|run| self.takes(run).is_some()) {
+            let slots = self.groups[run.group].rule.slots();
+            for index in run.segments.clone() {
+                let Some(x) = x(index) else {
+                    continue;
+                };
+                let of_state = slots.iter().map(|s| (s.name, self.slot(s.name, index)));
+                for (what, values) in [("x", Some(x))].into_iter().chain(of_state) {
+                    let values = values.unwrap_or_default();
+                    if let Some((at, value)) = first_non_finite(values) {
+                        return Error::Diverged {
+                            segment: self.params.segments()[index].name.clone(),
+                            what,
+                            index: at,
+                            value,
+                            dtype: F::DTYPE,
+                        };
+                    }
+                }
+            }
+        }
+        // Not reached, as long as rules tell the truth.
+        Error::NonFiniteNorm(f64::NAN)
+    }
+
+    /// Moves segments from number `first` up to `last`, whose lengths have been checked.
+    fn drive(&mut self, (first, last): (usize, usize), source: Source<'_, '_, F>) -> bool {
+        let begin = self.runs.partition_point(|run| run.segments.end <= first);
+        let end = self.runs.partition_point(|run| run.segments.start < last);
+        let runs = &mut self.runs[begin..end];
+        let offset = runs.first().map_or(0, |run| run.state.start);
+        let until = runs.last().map_or(0, |run| run.state.end);
+        let state = &mut self.state[offset..until];
+        by_run(
+            (&self.groups, self.params.segments()),
+            runs,
+            first,
+            source,
+            state,
+        )
+    }
+}
+
+impl<F: Scalar, K: AnyRule<F> + ?Sized> Update<F> for Elementwise<F, K> {
+    fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    fn check(&self, segment: usize, d: &[F]) -> Result<(), Error> {
+        let place = self.params.segment(segment)?;
+        if d.len() != place.range.len() {
+            let what = format!("gradient of {}", place.name);
+            return Error::length(&what, place.range.len(), d.len());
+        }
+        let run = self.run_of(segment).map(|at| &self.runs[at]);
+        match run.and_then(|run| self.takes(run)) {
+            Some(takes) if !fits(d, takes) => Err(refusal(&place.name, d, takes)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_whole(&self, d: &[F]) -> Result<(), Error> {
+        self.params.check_len("gradient", d.len())?;
+        for run in &self.runs {
+            let Some(takes) = self.takes(run) else {
+                continue;
+            };
+            if !fits(&d[run.range.clone()], takes) {
+                let segments = self.params.segments()[run.segments.clone()].iter();
+                for segment in segments {
+                    let d = &d[segment.range.clone()];
+                    if !fits(d, takes) {
+                        return Err(refusal(&segment.name, d, takes));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        for (index, part) in (first..).zip(&*parts) {
+            let place = self.params.segment(index)?;
+            Error::length(&place.name, place.range.len(), part.x.len())?;
+            if let Some(d) = part.d {
+                Error::length(&place.name, place.range.len(), d.len())?;
+            }
+        }
+        if parts.is_empty() || self.drive((first, first + parts.len()), Source::Parts(parts)) {
+            return Ok(());
+        }
+        let moved = |index: usize| {
+            parts
+                .get(index.checked_sub(first)?)
+                .filter(|p| p.d.is_some())
+        };
+        Err(self.diverged(|index| moved(index).map(|part| &*part.x)))
+    }
+
+    fn advance_whole(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
+        self.params.check_len("x", x.len())?;
+        self.params.check_len("gradient", d.len())?;
+        let all = (0, self.params.segments().len());
+        if self.drive(all, Source::Whole(&mut *x, d)) {
+            return Ok(());
+        }
+        let segments = self.params.segments();
+        Err(self.diverged(|index| x.get(segments.get(index)?.range.clone())))
+    }
+
+    fn width(&self) -> usize {
+        self.state.len().div_ceil(self.params.len())
+    }
+}
+
+impl<F: Scalar, K: AnyRule<F> + ?Sized> State<F> for Elementwise<F, K> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        let segments = self.params.segments();
+        for run in &mut self.runs {
+            let rule = &self.groups[run.group].rule;
+            if rule.takes().is_none() {
+                continue;
+            }
+            let (mut clocks, decays) = (Vec::new(), rule.decays().is_some());
+            for (at, segment) in segments[run.segments.clone()].iter().enumerate() {
+                let mut clock: Clock = run.clocks.get(at);
+                clock.visit(&segment.name, decays, visitor);
+                clocks.push(clock);
+            }
+            run.clocks.put(&clocks);
+        }
+        for run in &self.runs {
+            // By their places: a run of empty segments shows its buffers too.
+            for (at, slot) in self.groups[run.group].rule.slots().iter().enumerate() {
+                let begin = run.state.start + at * run.range.len();
+                for segment in &segments[run.segments.clone()] {
+                    let start = begin + segment.range.start - run.range.start;
+                    let name = format!("{}/{}", slot.name, segment.name);
+                    let buffer = &mut self.state[start..start + segment.range.len()];
+                    visitor.buffer(&name, &segment.shape, buffer);
+                }
+            }
+        }
+    }
+}
+
+impl<F: Scalar, K: AnyRule<F> + ?Sized> fmt::Debug for Elementwise<F, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups = f.debug_struct("Elementwise");
+        for group in &self.groups {
+            let name = if group.name.is_empty() {
+                "rule"
+            } else {
+                &group.name
+            };
+            groups.field(name, &&group.rule);
+        }
+        groups
+            .field("parameters", &self.params.len())
+            .finish_non_exhaustive()
+    }
+}

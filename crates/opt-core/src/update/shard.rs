@@ -1,0 +1,171 @@
+//! How work on matching slices is split over threads: by recursion, down to pieces that stay in
+//! cache, without allocation.
+
+use super::{Part, Step};
+use crate::kernel::{GRAIN, each};
+use crate::scalar::Scalar;
+
+/// What is done to a piece of parameters, gradient and state; gives whether it left all finite.
+pub(super) trait Work<F, const N: usize>:
+    Fn(&Step, &mut [F], &[F], [&mut [F]; N]) -> bool + Sync
+{
+}
+impl<F, const N: usize, T> Work<F, N> for T where
+    T: Fn(&Step, &mut [F], &[F], [&mut [F]; N]) -> bool + Sync
+{
+}
+
+/// The steps of consecutive segments.
+#[derive(Clone, Copy)]
+pub(super) enum Steps<'a> {
+    /// One for all.
+    Same(Step),
+    /// One for each.
+    Each(&'a [Step]),
+}
+
+impl Steps<'_> {
+    fn first(&self) -> Option<&Step> {
+        match self {
+            Self::Same(step) => Some(step),
+            Self::Each(steps) => steps.first(),
+        }
+    }
+
+    pub(super) fn split_at(self, middle: usize) -> (Self, Self) {
+        match self {
+            Self::Same(_) => (self, self),
+            Self::Each(steps) => {
+                let (lo, hi) = steps.split_at(middle.min(steps.len()));
+                (Self::Each(lo), Self::Each(hi))
+            }
+        }
+    }
+}
+
+type Slots<'a, F, const N: usize> = [&'a mut [F]; N];
+
+fn split_slots<F, const N: usize>(
+    slots: Slots<'_, F, N>,
+    mid: usize,
+) -> (Slots<'_, F, N>, Slots<'_, F, N>) {
+    let mut hi = std::array::from_fn(|_| &mut [][..]);
+    let mut k = 0;
+    let lo = slots.map(|slot| {
+        let (lo, rest) = slot.split_at_mut(mid);
+        hi[k] = rest;
+        k += 1;
+        lo
+    });
+    (lo, hi)
+}
+
+/// Both halves, on two threads if together they are worth it.
+pub(super) fn both(
+    len: usize,
+    lo: impl FnOnce() -> bool + Send,
+    hi: impl FnOnce() -> bool + Send,
+) -> bool {
+    let (lo, hi) = if len > GRAIN {
+        rayon::join(lo, hi)
+    } else {
+        (lo(), hi())
+    };
+    lo & hi
+}
+
+/// One rule over one stretch, halved down to pieces that stay in cache.
+fn halve<F: Scalar, const N: usize>(
+    step: &Step,
+    x: &mut [F],
+    g: &[F],
+    slots: Slots<'_, F, N>,
+    f: &impl Work<F, N>,
+) -> bool {
+    let len = x.len();
+    if len <= GRAIN {
+        return f(step, x, g, slots);
+    }
+    let ((x_lo, x_hi), (g_lo, g_hi)) = (x.split_at_mut(len / 2), g.split_at(len / 2));
+    let (lo, hi) = split_slots(slots, len / 2);
+    both(
+        len,
+        || halve(step, x_lo, g_lo, lo, f),
+        || halve(step, x_hi, g_hi, hi, f),
+    )
+}
+
+/// Tensors in allocations of their own, whose state lies side by side in the slots. Those without
+/// a gradient are left alone.
+pub(super) fn parts<F: Scalar, const N: usize>(
+    steps: Steps<'_>,
+    list: &mut [Part<'_, F>],
+    slots: Slots<'_, F, N>,
+    f: &impl Work<F, N>,
+) -> bool {
+    if let [part] = list {
+        return match (steps.first(), part.d) {
+            (Some(step), Some(d)) => halve(step, part.x, d, slots, f),
+            _ => true,
+        };
+    }
+    let middle = list.len() / 2;
+    if middle == 0 {
+        return true;
+    }
+    let (lo, hi) = list.split_at_mut(middle);
+    let (steps_lo, steps_hi) = steps.split_at(middle);
+    let len_lo = lo.iter().map(|part| part.x.len()).sum();
+    let len = len_lo + hi.iter().map(|part| part.x.len()).sum::<usize>();
+    let (slots_lo, slots_hi) = split_slots(slots, len_lo);
+    both(
+        len,
+        || parts(steps_lo, lo, slots_lo, f),
+        || parts(steps_hi, hi, slots_hi, f),
+    )
+}
+
+/// As [`each`], on all threads of the current rayon pool where the slices are long; bitwise the
+/// same for any number of threads.
+pub fn each_parallel<F: Scalar, const N: usize>(
+    x: &mut [F],
+    g: &[F],
+    slots: [&mut [F]; N],
+    f: impl Fn(F, F, [F; N]) -> (F, [F; N]) + Copy + Sync + 'static,
+) -> bool {
+    let n = slots
+        .iter()
+        .fold(x.len().min(g.len()), |n, s| n.min(s.len()));
+    let slots = slots.map(|s| &mut s[..n]);
+    let none = Step {
+        t: 0,
+        debias: [1.0; 2],
+    };
+    halve(&none, &mut x[..n], &g[..n], slots, &|_, x, g, slots| {
+        each(x, g, slots, f)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_parallel_it_is_the_same_pass() {
+        for n in [0, 1, GRAIN, 5 * GRAIN + 7] {
+            let g: Vec<f32> = (0..n).map(|i| (i % 1013) as f32 * 0.37 - 90.0).collect();
+            let (mut x, mut y) = (g.clone(), g.clone());
+            let (mut s, mut t) = (vec![1.0; n], vec![1.0; n]);
+            let step = |x: f32, g: f32, [s]: [f32; 1]| (x - 0.1 * g * s, [s + g]);
+            for _ in 0..3 {
+                assert!(each(&mut x, &g, [&mut s], step));
+                assert!(each_parallel(&mut y, &g, [&mut t], step));
+            }
+            assert_eq!((x, s), (y, t));
+        }
+        // It ends with the shortest.
+        let (mut x, mut s) = ([1.0; 5], [0.0; 4]);
+        each_parallel(&mut x, &[1.0; 3], [&mut s], |x, g, [s]| (x + g, [s + 1.0]));
+        assert_eq!((x, s), ([2.0, 2.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]));
+    }
+}
