@@ -3,6 +3,8 @@
 //! A row-major matrix whose lower triangle counts goes in. The backend that is compiled is one
 //! module, and all that is unsafe in it is in that one.
 
+#[cfg(not(feature = "lapack"))]
+mod apart;
 mod cholesky;
 mod eigh;
 #[cfg(not(feature = "lapack"))]

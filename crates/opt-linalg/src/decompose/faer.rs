@@ -19,6 +19,7 @@ use faer::{MatMut, MatRef, Par};
 use ndarray::ArrayViewMut2;
 use opt_core::Scalar;
 
+use super::apart::Part;
 use super::{resize, sealed};
 use crate::Error;
 use crate::symmetric::mirror;
@@ -27,11 +28,8 @@ use crate::symmetric::mirror;
 #[allow(unnameable_types)]
 #[derive(Clone, Debug, Default)]
 pub struct Work<F> {
-    /// The rows and columns that have an element beside the diagonal, and their eigenpairs.
-    coupled: Vec<usize>,
+    part: Part<F>,
     matrix: Vec<F>,
-    values: Vec<F>,
-    vectors: Vec<F>,
     scratch: Vec<MaybeUninit<u8>>,
 }
 
@@ -42,19 +40,25 @@ macro_rules! faer {
     ($f:ty) => {
         impl sealed::Backend for $f {
             fn eigh(a: &mut [Self], w: &mut [Self], work: &mut Work<Self>) -> Result<(), Error> {
-                let unscale = work.gather(a, w.len())?;
-                let m = work.coupled.len();
-                if m > 0 {
+                let part = &mut work.part;
+                part.gather(a, w.len())?;
+                let n = part.rows.len();
+                if n > 0 {
+                    let (scale, unscale) = scales(&part.vectors, n);
+                    resize(&mut work.matrix, n * n, 0.0, n)?;
+                    let pairs = work.matrix.iter_mut().zip(&part.vectors);
+                    pairs.for_each(|(to, from)| *to = scale * from);
                     let vectors = ComputeEigenvectors::Yes;
-                    let needs = self_adjoint_evd_scratch::<Self>(m, vectors, PAR, default());
-                    let stack = stack(&mut work.scratch, needs, m)?;
-                    let matrix = MatRef::from_row_major_slice(&work.matrix, m, m);
-                    let vectors = MatMut::from_column_major_slice_mut(&mut work.vectors, m, m);
-                    let values = DiagMut::from_slice_mut(&mut work.values);
+                    let needs = self_adjoint_evd_scratch::<Self>(n, vectors, PAR, default());
+                    let stack = stack(&mut work.scratch, needs, n)?;
+                    let matrix = MatRef::from_row_major_slice(&work.matrix, n, n);
+                    let vectors = MatMut::from_column_major_slice_mut(&mut part.vectors, n, n);
+                    let values = DiagMut::from_slice_mut(&mut part.values);
                     self_adjoint_evd(matrix, values, Some(vectors), PAR, stack, default())
                         .map_err(|_| Error::NotConverged)?;
+                    part.values.iter_mut().for_each(|value| *value *= unscale);
                 }
-                work.scatter(unscale, a, w);
+                part.scatter(a, w);
                 Ok(())
             }
 
@@ -98,63 +102,6 @@ macro_rules! faer {
 
 faer!(f32);
 faer!(f64);
-
-/// An eigenpair: the one of this index in `Work`, or a row that has its diagonal element alone.
-#[derive(Clone, Copy)]
-enum Pair {
-    Coupled(usize),
-    Alone(usize),
-}
-
-impl<F: Scalar> Work<F> {
-    /// Copies what is coupled, scaled; returns what undoes that. A row with nothing beside its
-    /// diagonal, as a dead unit has, is an eigenpair already: faer would round it as if it were of
-    /// the size of the largest eigenvalue.
-    fn gather(&mut self, a: &[F], n: usize) -> Result<F, Error> {
-        let apart = |i: usize, j: usize| a[i.max(j) * n + i.min(j)] == F::zero();
-        let coupled = |i: &usize| (0..n).any(|j| j != *i && !apart(*i, j));
-        self.coupled.clear();
-        self.coupled.extend((0..n).filter(coupled));
-        let m = self.coupled.len();
-        resize(&mut self.matrix, m * m, F::zero(), n)?;
-        resize(&mut self.vectors, m * m, F::zero(), n)?;
-        resize(&mut self.values, m, F::zero(), n)?;
-        let (scale, unscale) = scales(a, n);
-        for (row, &i) in self.matrix.chunks_mut(m.max(1)).zip(&self.coupled) {
-            for (to, &j) in row
-                .iter_mut()
-                .zip(&self.coupled)
-                .take_while(|(_, j)| **j <= i)
-            {
-                *to = scale * a[i * n + j];
-            }
-        }
-        Ok(unscale)
-    }
-
-    /// All eigenpairs in ascending order into the rows of `a` and into `w`.
-    fn scatter(&self, unscale: F, a: &mut [F], w: &mut [F]) {
-        let n = w.len();
-        let coupled = self.values.iter().enumerate();
-        let coupled = coupled.map(|(k, &value)| (unscale * value, Pair::Coupled(k)));
-        let alone = (0..n).filter(|i| self.coupled.binary_search(i).is_err());
-        let alone = alone.map(|i| (a[i * n + i], Pair::Alone(i)));
-        let mut pairs: Vec<_> = coupled.chain(alone).collect();
-        pairs.sort_by(|(left, _), (right, _)| left.f64().total_cmp(&right.f64()));
-        a.fill(F::zero());
-        for ((row, w), (value, pair)) in a.chunks_mut(n.max(1)).zip(w).zip(pairs) {
-            *w = value;
-            match pair {
-                Pair::Alone(i) => row[i] = F::one(),
-                Pair::Coupled(k) => {
-                    let vector = &self.vectors[k * self.coupled.len()..];
-                    let places = self.coupled.iter().zip(vector);
-                    places.for_each(|(&i, &element)| row[i] = element);
-                }
-            }
-        }
-    }
-}
 
 /// Memory for what a routine says that it needs.
 fn stack(
