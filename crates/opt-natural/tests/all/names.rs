@@ -6,7 +6,9 @@ use opt_nn::{Loss, Mlp};
 
 use crate::common::{load, small};
 
-fn build(name: &str, set: &[(&str, Value)]) -> Result<(Mlp<f64>, AnyMethod<f64, Mlp<f64>>), Error> {
+type Built = (Mlp<f64>, AnyMethod<f64, Mlp<f64>>);
+
+fn build(name: &str, set: &[(&str, Value)]) -> Result<Built, Error> {
     let entries: Vec<Entry<f64, Mlp<f64>>> = zoo();
     let (mlp, _) = small(false, Loss::SoftmaxCrossEntropy);
     let method = find_entry(&entries, name)?.build(set, &mlp)?;
