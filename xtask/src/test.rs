@@ -11,6 +11,15 @@ const ALWAYS: [&str; 4] = [
     "test -p opt-natural --no-default-features --features faer",
 ];
 
+/// What users write, run: each ends with an error if it does not do what it says.
+const EXAMPLES: [&str; 5] = [
+    "own_model",
+    "ndarray_tensors",
+    "groups",
+    "schedule",
+    "clip_accumulate_average",
+];
+
 /// Where there is an OpenBLAS.
 const LINKED: [&str; 5] = [
     "clippy --workspace --all-targets -- -D warnings",
@@ -43,6 +52,9 @@ pub(crate) fn run() -> Result<(), String> {
     };
     for command in ALWAYS.iter().chain(&rest) {
         succeed(command)?;
+    }
+    for example in EXAMPLES {
+        succeed(&format!("run -q -p opt-firstorder --example {example}"))?;
     }
     // In the workspace a crate has the features that the others turn on; its users have these.
     // Clippy rather than check: it takes as long, and refuses warnings.

@@ -65,7 +65,7 @@ fn layers_are_scaled_as_their_gradient_is() {
     assert!(check.error < 1e-7, "{check:?}");
     scaled.grad(&u, &mut g).unwrap();
     for index in 0..2 {
-        let (weight, _) = scaled.segments(index).unwrap();
+        let weight = scaled.places()[index].weight;
         let layer = scaled.layer(index).unwrap();
         let product = layer.delta.t().dot(&layer.input);
         let range = scaled.params().segments()[weight].range.clone();

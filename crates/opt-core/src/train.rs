@@ -18,7 +18,7 @@ use crate::update::Update;
 /// d ← d·min(1, c/‖d‖)       if it clips
 /// the update checks d       nothing has changed until here
 /// the update moves x by d
-/// the direction's statistics count, and the objective accepts
+/// the direction's statistics count, and the objective accepts, if x was to move
 /// ```
 ///
 /// A field that both halves have is named `direction/eps` or `update/eps`; any other by its name
@@ -81,7 +81,9 @@ impl<F: Scalar, D, U: Update<F>> Train<F, D, U> {
             self.update.advance_whole(x, &self.d)?;
         }
         self.direction.commit();
-        objective.accept();
+        if report.moves {
+            objective.accept();
+        }
         Ok(report)
     }
 

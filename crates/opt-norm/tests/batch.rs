@@ -317,7 +317,7 @@ fn bad_input_is_refused_and_changes_nothing() {
         momentum: 1.5,
         ..BatchNorm::default()
     };
-    assert!(norm.check().is_err());
+    assert!(norm.check::<f64>().is_err());
     assert_eq!(x, good);
     let mut running = Running::<f64>::new(3);
     assert!(running.update(&BatchNorm::default(), &cache).is_err());

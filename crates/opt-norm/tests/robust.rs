@@ -75,9 +75,14 @@ fn a_slope_that_is_not_finite_is_refused() {
 }
 
 #[test]
-fn variance_zero_with_an_epsilon_that_single_precision_does_not_hold() {
+fn an_epsilon_that_single_precision_does_not_hold_is_refused() {
     let norm = BatchNorm { eps: 1e-80, ..NORM };
     let mut x = [3.0_f32, 3.0];
+    let refused = norm.forward(PAIR, &mut x, &[1.0], &[0.5], &mut Cache::default());
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("eps") && text.contains("F32"), "{text}");
+    assert_eq!(x, [3.0, 3.0]);
+    let mut x = [3.0_f64, 3.0];
     norm.forward(PAIR, &mut x, &[1.0], &[0.5], &mut Cache::default())
         .unwrap();
     assert_eq!(x, [0.5, 0.5]);

@@ -190,7 +190,7 @@ impl<F: Scalar> ScgMethod<F> {
         self.point.copy_from_slice(x);
         add(&mut self.point, sigma, p);
         check_range(&self.params, &self.point)?;
-        objective.grad(&self.point, &mut self.difference)?;
+        Report::new(objective.grad(&self.point, &mut self.difference)?)?;
         let g = &self.next_gradient;
         each_parallel(&mut self.difference, g, [], |ahead, g, []| (ahead - g, []));
         self.params.check_gradient(&self.difference)?;

@@ -40,7 +40,9 @@ impl Choice for Form {
 /// ```
 ///
 /// g is the gradient of a minibatch of n samples, v the mean of its samples' squared gradients, in
-/// which a penalty is a part of each, and h its curvature: by [`Bbprop`], where v̄ₕ is h̄² and so η = P/h̄, or by [`FiniteDifferences`].
+/// which a penalty is a part of each, and h its
+/// curvature: by [`Bbprop`](crate::Bbprop), where v̄ₕ is h̄² and so η = P/h̄, or by
+/// [`FiniteDifferences`](crate::FiniteDifferences).
 /// [`VsgdDirection`] is of either kind. P is the part of the gradient that is not noise. Without noise
 /// a step is Newton's with the diagonal; at a minimum η falls as 1/t, as it must. With n = 1 the
 /// equations are those of the paper.
@@ -58,7 +60,8 @@ impl Choice for Form {
 /// Where nothing is known, nothing moves: η falls to 0 with h̄ below ε, for a parameter whose loss
 /// is flat or linear, and P is 0 where v̄ is, for a unit that never sees an input.
 ///
-/// Needs [`PerSample`], and [`HessianDiag`] or a second gradient. A minibatch of one sample is the
+/// Needs [`PerSample`](opt_core::PerSample), and [`HessianDiag`](opt_core::HessianDiag) or a second
+/// gradient. A minibatch of one sample is the
 /// paper's own case; the noise is then seen only from one minibatch to the next. Keeps 4 buffers,
 /// with finite differences 5, and the same again for the step that is not yet made.
 ///

@@ -236,7 +236,9 @@ impl<F: Scalar, C> State<F> for VsgdDirection<F, C> {
         self.params.visit("g", g, visitor);
         self.params.visit("v", v, visitor);
         self.params.visit("h", h, visitor);
-        self.params.visit("vh", vh, visitor);
+        if !vh.is_empty() {
+            self.params.visit("vh", vh, visitor);
+        }
         if self.blocks.is_empty() {
             self.params.visit("tau", tau, visitor);
         } else {

@@ -205,15 +205,13 @@ fn a_gradient_of_the_wrong_sign_at_rounding_level_is_told() {
     };
     let map = ParamMap::flat(3).unwrap();
     for start in [1e-7, 1e-5, 1e-3, 1.0] {
-        let mut methods: [(f64, Box<dyn Method<f64, Function<_>>>); 2] = [
-            (10.0, Box::new(Scg::default().method(&map).unwrap())),
-            (1e3, Box::new(Lbfgs::default().method(&map).unwrap())),
-        ];
-        for (units, method) in &mut methods {
+        let scg: Box<dyn Method<f64, Function<_>>> = Box::new(Scg::default().method(&map).unwrap());
+        let lbfgs = Box::new(Lbfgs::default().method(&map).unwrap());
+        for (units, mut method) in [(10.0, scg), (1e3, lbfgs)] {
             let mut objective = Function::new(3, liar);
             let mut x = [start, -start, 0.5 * start];
             let first = objective.value(&x).unwrap();
-            let limit = *units * f64::EPSILON * 1e6;
+            let limit = units * f64::EPSILON * 1e6;
             let mut last = None;
             for _ in 0..500 {
                 let before = objective.value(&x).unwrap();
