@@ -220,3 +220,28 @@ fn prong_on_inputs_far_from_one_says_why() {
         assert_eq!(report.fallback, Some(Fallback::StatisticsOverflowed));
     }
 }
+
+/// Running variances that would overflow: no direction along their axes for ever after.
+#[test]
+fn prong_plus_refuses_what_its_running_variances_cannot_hold() {
+    let (mut mlp, mut x) = model::<f32>(false, 1.0, 1.0);
+    let plus = ProngPlus {
+        samples: 20,
+        ..ProngPlus::default()
+    };
+    let mut method = plus.method(mlp.params(), mlp.places()).unwrap();
+    method.step(&mut mlp, &mut x).unwrap();
+    let huge = wave(20, 4, 0.3).mapv(|v| (v * 1e25) as f32);
+    let targets = wave(20, 2, 0.7).mapv(|v| v as f32);
+    mlp.load(huge.view(), Target::Values(targets.view()), 0)
+        .unwrap();
+    // W·h of the order of 1.
+    x[..8].iter_mut().for_each(|w| *w *= 1e-25);
+    let before = everything(&mut mlp, &mut method, &mut x);
+    let error = method.step(&mut mlp, &mut x).unwrap_err().to_string();
+    assert!(
+        error.contains("running variances of layer `layer0.weight`"),
+        "{error}"
+    );
+    assert!(everything(&mut mlp, &mut method, &mut x) == before);
+}
