@@ -8,7 +8,7 @@ use crate::params::ParamMap;
 use crate::scalar::Scalar;
 use crate::state::visit::{Prefixed, State, Visit};
 use crate::tune::clip::clip_global_norm;
-use crate::tune::{Change, Field, Tune, unknown};
+use crate::tune::{Change, Field, Tune, Value, unknown};
 use crate::update::Update;
 
 /// A direction and an update, joined to a method: the one place for the order of things.
@@ -171,6 +171,16 @@ impl<F, D: Tune, U: Tune> Tune for Train<F, D, U> {
         let update = update.iter().map(|field| named("update", field));
         let direction = direction.iter().map(|field| named("direction", field));
         update.chain(direction).collect()
+    }
+
+    fn get(&self, name: &str) -> Result<Value, Error> {
+        let (of_direction, field) = self.resolve(name)?;
+        let result = if of_direction {
+            self.direction.get(field)
+        } else {
+            self.update.get(field)
+        };
+        result.map_err(|_| unknown(name, &self.list()))
     }
 
     fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {

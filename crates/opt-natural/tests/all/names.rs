@@ -130,6 +130,9 @@ fn a_field_of_both_halves_is_named_by_its_half() {
     assert_eq!(train.get("update/eps").unwrap(), Value::Real(1e-8));
     train.set("samples", Value::Count(7)).unwrap();
     assert_eq!(train.get("samples").unwrap(), Value::Count(7));
+    // By its half too, where only one has the field.
+    assert_eq!(train.get("direction/samples").unwrap(), Value::Count(7));
+    assert!(train.get("update/samples").is_err());
     // What a direction alone does not read, it does not list.
     let kfac = Kfac::default().direction::<f64>(params, places).unwrap();
     let names: Vec<_> = kfac.list().into_iter().map(|field| field.name).collect();
