@@ -94,6 +94,9 @@ impl Invariance {
         let labels = digits.labels.get(..images.nrows()).unwrap_or_default();
         let loaded = mlp.load(images.view(), Target::Classes(labels), 0);
         loaded.map_err(|e| e.to_string())?;
+        // PRONG whitens from it before its first update: else it would only collect here.
+        let statistics = mlp.set_statistics(images.to_shared());
+        statistics.map_err(|e| e.to_string())?;
         let x = mlp.init(Init::LeCun, 0);
         Ok((mlp, x))
     }

@@ -19,7 +19,6 @@ const GRADIENT_SQUARED: Unit = unit(2, -2);
 const STEP_SQUARED: Unit = unit(0, 2);
 /// L/θ², of a Hessian.
 const CURVATURE: Unit = unit(1, -2);
-const INVERSE_CURVATURE: Unit = unit(-1, 2);
 /// 1/θ², of Fisher's matrix: −ln p has no unit.
 const FISHER: Unit = unit(0, -2);
 /// 1/L, of a rate that multiplies F⁻¹g.
@@ -78,8 +77,6 @@ const UNITS: &[(&[&str], Fields)] = &[
         &["vsgd", "vsgd-block", "vsgd-global", "vsgd-fd"],
         &[("eps", CURVATURE)],
     ),
-    (&["scg"], &[("sigma", STEP), ("lambda", CURVATURE)]),
-    (&["lbfgs"], &[("eps", INVERSE_CURVATURE)]),
     (&["prong", "prong-plus"], &[("lr", RATE)]),
     (
         &["natural-gradient", "kfac"],
