@@ -104,8 +104,9 @@ fn an_error_anywhere_changes_nothing() {
             }
             assert_eq!(snapshot(&mut scg, &mut x), expected, "{fault} {call}");
         }
-        // Of a step's two gradients, the loss matters at x alone.
-        let each = [("refusal", 32), ("gradient", 20), ("loss", 10)];
+        // A step takes two gradients, with their losses, and a value. A value that is not finite is
+        // no error, but a failed step.
+        let each = [("refusal", 32), ("gradient", 20), ("loss", 20)];
         assert!(each.contains(&(fault, errors)), "{fault}: {errors}");
     }
 }
@@ -151,13 +152,13 @@ fn a_loss_that_is_not_finite_shortens_the_step() {
     let report = scg.step(&mut wall, &mut x).unwrap();
     assert_eq!((report.loss, report.fallback), (2.0, None));
     assert!((x[0] - 0.5).abs() < 1e-5, "{x:?}");
-    // It goes on to the wall, until f′ is needed beyond it.
+    // It goes on to the wall, until the curvature is needed beyond it.
     for _ in 0..200 {
         let before = x;
         match scg.step(&mut wall, &mut x) {
             Ok(_) => assert!(before <= x && x[0] <= 1.0),
             Err(error) => {
-                assert!(matches!(error, Error::NonFiniteGradient { .. }), "{error}");
+                assert!(matches!(error, Error::NonFiniteLoss(_)), "{error}");
                 assert!(x == before && x[0] > 1.0 - 1e-4, "{x:?}");
                 return;
             }
