@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::plot::{Landscape, PlotError};
-use crate::results::{Experiment, Results, by_method, write_atomic};
+use crate::results::{Experiment, Results, by_method, write_file};
 
 pub(crate) use table::print_table;
 
@@ -37,12 +37,12 @@ pub(crate) fn write(
     for experiment in &figures {
         let plots = figures::plots(experiment, &styles, landscape)?;
         for (file, svg) in &plots {
-            write_atomic(&dir.join(file), svg.as_bytes())?;
+            write_file(&dir.join(file), svg.as_bytes())?;
         }
         sections += &section(experiment, &plots);
     }
     let path = dir.join("report.html");
-    write_atomic(&path, page(results, &figures, &sections).as_bytes())?;
+    write_file(&path, page(results, &figures, &sections).as_bytes())?;
     Ok(path)
 }
 

@@ -4,7 +4,7 @@
 //! not apply, or whose number is not finite, is absent (JSON has neither NaN nor infinity).
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use opt_core::Fallback;
@@ -206,31 +206,22 @@ impl Results {
         let path = dir.join("results.json");
         let mut json = serde_json::to_vec(self)?;
         json.push(b'\n');
-        write_atomic(&path, &json)?;
+        write_file(&path, &json)?;
         Ok(path)
     }
 }
 
-/// Writes a file so that a reader, or a crash, sees the old content or the new and never a part:
-/// a temporary file in the same folder, synced and renamed. A link is followed, not replaced.
-pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut temporary = real.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let write = || -> io::Result<()> {
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)?;
-        }
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &real)
-    };
-    write().map_err(|e| {
-        // The first error is the one to report; there may be no temporary file at all.
-        let _ = std::fs::remove_file(&temporary);
-        io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()))
+/// Writes a file whole or not at all, see [`opt_core::write_whole`], in a folder that is created if
+/// need be.
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name =
+        |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(name)?;
+    }
+    opt_core::write_whole(path, content).map_err(|error| match error {
+        opt_core::Error::Io { source, .. } => name(source),
+        other => io::Error::other(other.to_string()),
     })
 }
 

@@ -1,6 +1,5 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
-use ndarray::ArcArray2;
 use opt_core::{Counted, Entry};
 use opt_data::Dataset;
 use opt_nn::Mlp;
@@ -22,8 +21,6 @@ pub(crate) struct Split {
     pub(crate) train: Dataset,
     pub(crate) validation: Dataset,
     pub(crate) test: Dataset,
-    /// The training inputs again, to be shared by the networks that take statistics of them.
-    pub(crate) shared: ArcArray2<f32>,
 }
 
 /// Where a run reports that it goes on, and learns that it must not.

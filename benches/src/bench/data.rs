@@ -27,12 +27,10 @@ impl Splits {
                         .map_err(text)?,
                 };
                 let (train, validation) = rest.split(validation, 0).map_err(text)?;
-                let shared = train.inputs.to_shared();
                 Ok(place.insert(Split {
                     train,
                     validation,
                     test,
-                    shared,
                 }))
             }
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::results::{Experiment, Results, write_atomic};
+use crate::results::{Experiment, Results, write_file};
 use crate::{machine, report, visual};
 
 /// The results so far, and the folder that they are kept in.
@@ -23,7 +23,7 @@ impl Keep {
     /// In one line, why it can't be.
     pub(super) fn new(dir: &Path) -> Result<Self, String> {
         let attempt = dir.join(format!(".attempt-{}", std::process::id()));
-        write_atomic(&attempt, b"")
+        write_file(&attempt, b"")
             .and_then(|()| std::fs::remove_file(&attempt))
             .map_err(|e| format!("{e}; --out names another folder"))?;
         Ok(Self {

@@ -126,7 +126,7 @@ impl Trainer<'_> {
         let (inputs, classes) = (train.inputs.ncols(), train.classes);
         let spec = training.model.spec(inputs, classes, contender.variant.norm);
         let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
-        let statistics = mlp.set_statistics(self.data.shared.clone());
+        let statistics = mlp.set_statistics(train.inputs.clone());
         statistics.map_err(|e| e.to_string())?;
         let x = match training.model.init() {
             Some(init) => mlp.init(init, seed),

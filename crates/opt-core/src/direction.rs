@@ -112,6 +112,8 @@ impl Tune for Gradient {
 
 impl<F: Scalar, O: Objective<F> + ?Sized> Direction<F, O> for Gradient {
     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
-        Report::new(objective.grad(x, d)?)
+        let mut report = Report::new(objective.grad(x, d)?)?;
+        report.bound = objective.gradient_bound();
+        Ok(report)
     }
 }

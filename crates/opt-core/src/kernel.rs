@@ -10,8 +10,9 @@ pub(crate) const GRAIN: usize = 1 << 15;
 /// Partial sums kept side by side: a sequential float sum may not be reordered by the compiler.
 const LANES: usize = 32;
 
-/// Defines a function that is compiled twice, for the build's target and for AVX2, and picks at
-/// run time. The body is `inline(always)`, and so becomes part of both.
+/// Defines a function that is compiled for the build's target, for AVX2 and for AVX-512, and picks
+/// at run time. The body is `inline(always)`, and so becomes part of each. None of them fuses a
+/// product with a sum, so that all give the same bits.
 macro_rules! vectorized {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$f:ident $(, const $n:ident: usize)?>(
         $($arg:ident: $t:ty),* $(,)?
@@ -27,15 +28,32 @@ macro_rules! vectorized {
                 fn avx2<$f: Scalar $(, const $n: usize)?>($($arg: $t),*) $(-> $ret)? {
                     plain($($arg),*)
                 }
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                fn avx512<$f: Scalar $(, const $n: usize)?>($($arg: $t),*) $(-> $ret)? {
+                    plain($($arg),*)
+                }
+                if has_avx512() {
+                    // SAFETY: `avx512` is a safe function but for the features it is compiled
+                    // with, and the line above has found them on this machine.
+                    return unsafe { avx512($($arg),*) };
+                }
                 if std::is_x86_feature_detected!("avx2") {
-                    // SAFETY: `avx2` is a safe function but for the feature it is compiled with,
-                    // and the line above has found that feature on this machine.
+                    // SAFETY: as above, for `avx2`.
                     return unsafe { avx2($($arg),*) };
                 }
             }
             plain($($arg),*)
         }
     };
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[inline]
+fn has_avx512() -> bool {
+    std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512dq")
+        && std::is_x86_feature_detected!("avx512vl")
 }
 
 vectorized! {

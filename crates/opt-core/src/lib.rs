@@ -22,6 +22,7 @@
 mod check;
 mod direction;
 mod error;
+mod flush;
 mod kernel;
 mod method;
 mod objective;
@@ -59,5 +60,5 @@ pub use tune::{
 };
 pub use update::{
     AnyRule, ArrayPart, Elementwise, FirstOrder, Groups, GroupsBuilder, Part, Rule, Slot, Step,
-    Takes, Typed, Update, each_parallel,
+    Takes, Trusted, Typed, Update, each_parallel,
 };

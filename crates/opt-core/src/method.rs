@@ -26,6 +26,9 @@ pub struct Report<F> {
     pub loss: F,
     /// What the method fell back to, if a part of it could not be computed.
     pub fallback: Option<Fallback>,
+    /// What no element of the direction is greater than, if that is known without reading it: see
+    /// [`Objective::gradient_bound`](crate::Objective::gradient_bound).
+    pub bound: Option<F>,
     /// Whether the step moves x. `false` while a method only collects statistics.
     pub moves: bool,
 }
@@ -103,6 +106,7 @@ impl<F: Scalar> Report<F> {
             Ok(Self {
                 loss,
                 fallback: None,
+                bound: None,
                 moves: true,
             })
         } else {

@@ -77,7 +77,11 @@ impl<F: Scalar, D, U: Update<F>> Train<F, D, U> {
                 self.update.params().check_gradient(&self.d)?;
                 clip_global_norm(&mut self.d, max_norm)?;
             }
-            self.update.check_whole(&self.d)?;
+            let clips = self.max_norm.is_some();
+            let known = report.bound.filter(|_| !clips);
+            if !known.is_some_and(|bound| self.update.takes_up_to(bound)) {
+                self.update.check_whole(&self.d)?;
+            }
             self.update.advance_whole(x, &self.d)?;
         }
         self.direction.commit();

@@ -1,4 +1,4 @@
-use ndarray::Array2;
+use ndarray::{ArcArray2, Array2};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -9,8 +9,9 @@ use crate::{Elements, Error, Idx, gather, gather_labels};
 /// Labelled samples in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// `(samples, features)`, in standard layout.
-    pub inputs: Array2<f32>,
+    /// `(samples, features)`, in standard layout. Shared: a clone is no copy, so that a model can
+    /// keep them too.
+    pub inputs: ArcArray2<f32>,
     /// The class of every sample, below `classes`.
     pub labels: Vec<u8>,
     /// How many classes there are.
@@ -34,7 +35,7 @@ impl Dataset {
             });
         }
         Ok(Self {
-            inputs,
+            inputs: inputs.into_shared(),
             classes: usize::from(*greatest) + 1,
             labels,
             name: name.to_owned(),
@@ -103,7 +104,7 @@ impl Dataset {
         gather(self.inputs.view(), rows, inputs.view_mut())?;
         gather_labels(&self.labels, rows, &mut labels)?;
         Ok(Self {
-            inputs,
+            inputs: inputs.into_shared(),
             labels,
             classes: self.classes,
             name: self.name.clone(),

@@ -157,7 +157,8 @@ fn numbered(samples: usize) -> Dataset {
         inputs: Array2::from_shape_fn(
             (samples, 2),
             |(i, j)| if j == 0 { i as f32 } else { -(i as f32) },
-        ),
+        )
+        .into_shared(),
         labels: (0..samples).map(|i| (i % 3) as u8).collect(),
         classes: 3,
         name: "numbered".to_owned(),

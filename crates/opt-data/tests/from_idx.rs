@@ -69,7 +69,10 @@ fn idx_files_of_every_type_make_a_data_set() {
         (Elements::F64(vec![0.1, -1e-60]), [0.1, 0.0]),
     ] {
         let data = Dataset::from_idx(&made(data), &idx(&[2], &[0, 1]), "made").unwrap();
-        assert_eq!(data.inputs.into_raw_vec_and_offset().0, expected);
+        assert_eq!(
+            data.inputs.into_owned().into_raw_vec_and_offset().0,
+            expected
+        );
     }
     for (data, place, value) in [
         (Elements::F32(vec![1.0, f32::NAN]), 1, "NaN"),

@@ -226,7 +226,7 @@ fn quotes_are_strict() {
     let data = read(" \"1\" ,\t\"0\" \r\n\"2\" , \"\n1\"").unwrap();
     assert_eq!(
         (data.inputs, data.labels),
-        (array![[1.0], [2.0]], vec![0, 1])
+        (array![[1.0], [2.0]].into_shared(), vec![0, 1])
     );
 }
 
@@ -263,11 +263,11 @@ proptest! {
         let text = format!("{text}{}{last}", "1,".repeat(features));
         let mut table = read(&text).unwrap();
         prop_assert_eq!(table.labels.pop(), Some(last));
-        table.inputs = table.inputs.slice(s![..rows.len(), ..]).to_owned();
+        table.inputs = table.inputs.slice(s![..rows.len(), ..]).to_shared();
         let inputs: Vec<f32> = rows.iter().flat_map(|(inputs, _)| inputs.clone()).collect();
         let labels: Vec<u8> = rows.iter().map(|(_, label)| *label).collect();
         prop_assert_eq!(table.inputs.dim(), (rows.len(), inputs.len() / rows.len()));
-        prop_assert_eq!(table.inputs.into_raw_vec_and_offset().0, inputs);
+        prop_assert_eq!(table.inputs.into_owned().into_raw_vec_and_offset().0, inputs);
         prop_assert_eq!(table.classes, usize::from(*labels.iter().max().unwrap().max(&last)) + 1);
         prop_assert_eq!(table.labels, labels);
     }

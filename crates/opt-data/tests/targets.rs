@@ -52,7 +52,8 @@ fn the_class_is_chosen_by_place_or_name() {
         ("150,4,x,y\n7,.5,-1\n0,2,3\n7,4,5\n", present, Column::First),
     ] {
         let data = table(text, header).classes(target).unwrap();
-        assert_eq!((&data.inputs, &data.labels), (&inputs, &labels), "{text:?}");
+        assert_eq!(data.inputs, inputs, "{text:?}");
+        assert_eq!(data.labels, labels, "{text:?}");
         assert_eq!((data.classes, data.name.as_str()), (8, "made.csv"));
     }
 }

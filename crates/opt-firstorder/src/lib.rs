@@ -61,7 +61,8 @@
 //! changed. A rule that squares it takes |g| ≤ ½√max, where max is the type's greatest number:
 //! 9.2e18 in `f32`, 6.7e153 in `f64`. If its ε is so small that √(g²) still counts beside it where
 //! g² vanishes (at the defaults it is not), it also refuses gradients, 0 apart, below
-//! √(min/(1 − β₂)), where min is the least normal number: 3.4e-18 for Adam in `f32`.
+//! √(min/(1 − β₂)), where min is the least normal number: 3.4e-18 for Adam in `f32`. On x86-64 what is below min counts as 0 within a step: of a gradient below
+//! some 1,000·min less or nothing may be left.
 
 mod adadelta;
 mod adagrad;

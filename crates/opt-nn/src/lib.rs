@@ -43,6 +43,7 @@
 
 mod activation;
 mod batch;
+mod bound;
 mod curvature;
 mod diagonal;
 mod elementary;

@@ -39,6 +39,8 @@ pub struct Mlp<F> {
     pub(crate) trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
     fresh: bool,
+    /// Whether `trained` is of [`Objective::grad`].
+    graded: bool,
     /// Whether the running statistics have seen `batch`.
     followed: bool,
     /// Inference's own, so that it disturbs neither the minibatch nor what [`Layered`] shows.
@@ -75,6 +77,7 @@ impl<F: Scalar> Mlp<F> {
             batch: Batch::new(&net.spec),
             trained: Pass::new(&net.spec),
             fresh: false,
+            graded: false,
             followed: false,
             chunk: Batch::new(&net.spec),
             scratch: Pass::new(&net.spec),
@@ -261,7 +264,7 @@ impl<F: Scalar> Mlp<F> {
         forward: impl FnOnce(&Net<F>, &Batch<F>, &mut Pass<F>) -> Result<R, Error> + Send,
     ) -> Result<R, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
-        self.fresh = false;
+        (self.fresh, self.graded) = (false, false);
         let Self {
             net,
             batch,
@@ -299,7 +302,15 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
-        self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))
+        let loss =
+            self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))?;
+        self.graded = true;
+        Ok(loss)
+    }
+
+    fn gradient_bound(&self) -> Option<F> {
+        let known = self.fresh && self.graded;
+        known.then(|| self.net.gradient_bound(&self.batch, &self.trained))?
     }
 
     /// The running statistics take in the minibatch, as its last gradient saw it; once, and only if

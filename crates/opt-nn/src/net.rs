@@ -51,6 +51,8 @@ pub(crate) struct Pass<F> {
     /// Of the same shape, for what is needed no longer than a layer's turn.
     pub(crate) work: Vec<F>,
     pub(crate) norms: Norms<F>,
+    /// The L2 penalty.
+    pub(crate) penalty: f64,
 }
 
 impl<F: Scalar> Pass<F> {
@@ -62,6 +64,7 @@ impl<F: Scalar> Pass<F> {
             canonical: vec![Vec::new(); spec.layers.len()],
             work: Vec::new(),
             norms: Norms::new(spec),
+            penalty: 0.0,
         }
     }
 }
@@ -248,6 +251,7 @@ impl<F: Scalar> Net<F> {
             }
             penalty *= 0.5 * self.spec.l2;
         }
+        pass.penalty = penalty;
         Ok(F::of(mean + penalty))
     }
 

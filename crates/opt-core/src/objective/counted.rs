@@ -47,6 +47,7 @@ macro_rules! forward_objective {
     ($wrapper:ident, $inner:ident, $note:ident) => {
         $crate::forward_objective! { @trait $wrapper, $inner, $note, Objective,
             fn params(&self) -> &$crate::ParamMap;
+            fn gradient_bound(&self) -> Option<F>;
             [Value] fn value(&mut self, x: &[F]) -> Result<F, $crate::Error>;
             [Gradient] fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, $crate::Error>;
             [] fn accept(&mut self) -> ();

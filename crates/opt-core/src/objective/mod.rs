@@ -38,6 +38,15 @@ pub trait Objective<F: Scalar> {
     /// As [`value`](Self::value). `g` is then undefined.
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error>;
 
+    /// A bound that the objective vouches for: every element of the gradient that the last
+    /// [`grad`](Self::grad) wrote is at most so large, and not NaN. A step then does not read the
+    /// gradient to check it. An objective may have seen the greatest element while it had it in
+    /// cache, or know a bound without a pass over the gradient, from what it was made of. `None` by
+    /// default, and a bound that is not finite, say nothing: the gradient is read.
+    fn gradient_bound(&self) -> Option<F> {
+        None
+    }
+
     /// The step that the last evaluations were for has been made: statistics of the model's own,
     /// such as batch normalization's running averages, follow it now. Never called for a step that
     /// was refused. Nothing by default.

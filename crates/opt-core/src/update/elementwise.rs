@@ -313,6 +313,12 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Update<F> for Elementwise<F, K> {
         Ok(())
     }
 
+    fn takes_up_to(&self, bound: F) -> bool {
+        let mut takes = self.groups.iter().filter_map(|group| group.rule.takes());
+        // A NaN is in no range.
+        takes.all(|takes| takes.least == 0.0 && bound.f64() <= takes.most)
+    }
+
     fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         for (index, part) in (first..).zip(&*parts) {
             let place = self.params.segment(index)?;

@@ -2,6 +2,7 @@
 //! cache, without allocation.
 
 use super::{Part, Step};
+use crate::flush::flushing;
 use crate::kernel::{GRAIN, each};
 use crate::scalar::Scalar;
 
@@ -84,7 +85,7 @@ fn halve<F: Scalar, const N: usize>(
 ) -> bool {
     let len = x.len();
     if len <= GRAIN {
-        return f(step, x, g, slots);
+        return flushing(|| f(step, x, g, slots));
     }
     let ((x_lo, x_hi), (g_lo, g_hi)) = (x.split_at_mut(len / 2), g.split_at(len / 2));
     let (lo, hi) = split_slots(slots, len / 2);

@@ -24,5 +24,6 @@ mod schedule;
 mod schedule_range;
 mod snapshot;
 mod train;
+mod trust;
 mod tune;
 mod write;

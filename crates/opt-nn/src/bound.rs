@@ -1,0 +1,40 @@
+//! What no element of a gradient is greater than, without a pass over it.
+
+use opt_core::{Scalar, greatest};
+
+use crate::batch::Batch;
+use crate::net::{Net, Pass};
+
+impl<F: Scalar> Net<F> {
+    /// A bound of the gradient that the backward pass has just written: an element of a weight's is
+    /// a sum over the rows of products of a delta and an input, of which there are far fewer than
+    /// of the weights. NaN or infinite where one of those is. `None` for a penalty on W = V·U.
+    pub(crate) fn gradient_bound(&self, batch: &Batch<F>, pass: &Pass<F>) -> Option<F> {
+        let rows = batch.rows;
+        let mut bound = 0.0_f64;
+        for (index, layer) in self.spec.layers.iter().enumerate() {
+            let input = match self.whitening[index] {
+                Some(_) if self.spec.l2 > 0.0 => return None,
+                Some(_) => &pass.whitened[index],
+                None => self.input(index, batch, &pass.outputs),
+            };
+            let input = greatest(&input[..rows * self.spec.fan_in(index)]).f64();
+            let delta = greatest(&pass.deltas[index][..rows * layer.units]).f64();
+            // 1 stands for the input of a bias.
+            let largest = rows as f64 * delta * input.max(1.0);
+            // Of γ and β, where there are any.
+            let [by_gamma, by_beta] = pass.norms.slopes(index);
+            let others = [greatest(by_gamma).f64(), greatest(by_beta).f64()];
+            for part in [delta, input, largest].into_iter().chain(others) {
+                if !part.is_finite() {
+                    return None; // a maximum would pass over NaN
+                }
+            }
+            bound = others.into_iter().fold(bound.max(largest), f64::max);
+        }
+        // |w| ≤ √Σw², and the penalty is ½·l2·Σw².
+        let decay = (2.0 * self.spec.l2 * pass.penalty).sqrt();
+        // Rounding adds less than twice as much, up to a million rows.
+        Some(F::of(2.0 * (bound + decay))).filter(|_| rows < 1 << 20)
+    }
+}

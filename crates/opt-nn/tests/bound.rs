@@ -1,0 +1,73 @@
+//! The bound that the network vouches for, against the gradient that it has written.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod common;
+
+use common::{data, labels};
+use opt_core::{Layered, Objective, greatest};
+use opt_nn::{Activation, Init, Mlp, Spec, Target};
+
+const ROWS: usize = 30;
+
+fn nets() -> Vec<(&'static str, Spec)> {
+    let plain = Spec::classifier(&[7, 9, 5, 3], Activation::Tanh);
+    let (mut normalized, mut dropped, mut decayed) = (plain.clone(), plain.clone(), plain.clone());
+    for layer in &mut normalized.layers[..2] {
+        layer.norm = Some(Default::default());
+    }
+    dropped.layers[0].dropout = 0.5;
+    decayed.l2 = 10.0;
+    vec![
+        ("plain", plain),
+        ("normalized", normalized),
+        ("dropped", dropped),
+        ("decayed", decayed),
+    ]
+}
+
+#[test]
+fn no_element_is_greater() {
+    for (name, spec) in nets() {
+        for scale in [1e-12, 1.0, 1e6] {
+            let mut net = Mlp::<f64>::new(spec.clone()).unwrap();
+            let (x, inputs) = (net.init(Init::He, 1), data(ROWS, 7) * scale);
+            let mut g = vec![0.0; x.len()];
+            net.load(inputs.view(), Target::Classes(&labels(ROWS, 3)), 0)
+                .unwrap();
+            assert_eq!(net.gradient_bound(), None, "{name}: no gradient yet");
+            net.grad(&x, &mut g).unwrap();
+            let (bound, most) = (net.gradient_bound().unwrap(), greatest(&g));
+            assert!(most <= bound, "{name} {scale}: {most} {bound}");
+            // It is of use: not larger than what a sum over rows can come to.
+            assert!(bound <= 1e9 * (1.0 + scale), "{name} {scale}: {bound}");
+            net.deltas(&x, &mut g).unwrap();
+            assert_eq!(net.gradient_bound(), None, "{name}: those were deltas");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_has_no_bound() {
+    for (name, spec) in nets() {
+        for bad in [f64::NAN, f64::INFINITY, 1e300] {
+            let mut net = Mlp::<f64>::new(spec.clone()).unwrap();
+            let (x, mut inputs) = (net.init(Init::He, 1), data(ROWS, 7));
+            inputs[[3, 2]] = bad;
+            let mut g = vec![0.0; x.len()];
+            net.load(inputs.view(), Target::Classes(&labels(ROWS, 3)), 0)
+                .unwrap();
+            if net.grad(&x, &mut g).is_err() {
+                continue; // normalization refuses
+            }
+            let bound = net.gradient_bound();
+            let vouched = bound.is_some_and(|bound| bound.is_finite());
+            let fine = greatest(&g).is_finite();
+            assert!(fine || !vouched, "{name} {bad}: {bound:?}");
+            assert!(
+                greatest(&g) <= bound.unwrap_or(f64::INFINITY) || !fine,
+                "{name} {bad}"
+            );
+        }
+    }
+}
