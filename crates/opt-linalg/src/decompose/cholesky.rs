@@ -31,14 +31,18 @@ impl<F: Decompose> Cholesky<F> {
     /// # Errors
     /// As [`update`](Self::update).
     pub fn new(a: ArrayView2<'_, F>, damping: f64) -> Result<Self, Error> {
-        let (factor, spare) = (Vec::new(), Vec::new());
-        let mut new = Self {
-            n: 0,
-            factor,
-            spare,
-        };
+        let mut new = Self::empty();
         new.update(a, damping)?;
         Ok(new)
+    }
+
+    /// Of no matrix yet: a workspace.
+    pub(crate) fn empty() -> Self {
+        Self {
+            n: 0,
+            factor: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     /// Factorizes A + damping·I, where `a` has the lower triangle of A; above the diagonal, it is
