@@ -1,4 +1,4 @@
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use opt_core::{Bound, State, Visit, dot, each};
 
 use crate::decompose::copy_lower;
@@ -35,11 +35,11 @@ const SMALL: usize = 128;
 /// use opt_linalg::{Accuracy, DampedInverse, InverseWork};
 ///
 /// let mut inverse = DampedInverse::new(2);
-/// let a = array![[1.0, 0.0], [0.0, 3.0]];
+/// let a = array![[0.0, 0.0], [0.0, 3.0]];
 /// inverse.update(a.view(), 1.0, Accuracy::exact(), &mut InverseWork::default())?;
 /// let mut out = Array2::zeros((1, 2));
 /// inverse.product(array![[2.0, 2.0]].view(), out.view_mut(), &mut Vec::new())?;
-/// assert_eq!(out, array![[1.0, 0.5]]);
+/// assert_eq!(out, array![[2.0, 0.5]]);
 /// # Ok::<(), opt_linalg::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub struct InverseWork<F> {
     diagonal: Vec<F>,
     /// sI + LᵀL, and its inverse.
     small: Vec<F>,
-    core: Array2<F>,
+    core: Vec<F>,
 }
 
 impl<F: Decompose> Default for InverseWork<F> {
@@ -93,7 +93,7 @@ impl<F: Decompose> Default for InverseWork<F> {
             remainder: Vec::new(),
             diagonal: Vec::new(),
             small: Vec::new(),
-            core: Array2::zeros((0, 0)),
+            core: Vec::new(),
         }
     }
 }
@@ -170,7 +170,7 @@ impl<F: Decompose> DampedInverse<F> {
         let most = if accuracy.eigenvectors { n / 10 } else { n / 4 };
         let (mut k, mut last) = (0, f64::INFINITY);
         loop {
-            let left = work.left(n).min(work.trace());
+            let left = work.left(n);
             if left <= limit {
                 return self.of_pivots(k, (damping, left.max(0.0)), work);
             }
@@ -207,16 +207,20 @@ impl<F: Decompose> DampedInverse<F> {
         let s = damping + left / 2.0;
         if k > 0 {
             let (zero, one) = (F::zero(), F::one());
-            work.small.clear();
-            work.small.resize(k * k, zero);
-            let small = ArrayViewMut2::from_shape((k, k), &mut work.small);
-            let mut small = small.map_err(|_| Error::TooLarge { order: k })?;
-            let (l, mut rest) = self.matrix.view_mut().split_at(ndarray::Axis(0), k);
+            let square = |buffer| {
+                ArrayViewMut2::from_shape((k, k), buffer).map_err(|_| Error::TooLarge { order: k })
+            };
+            for buffer in [&mut work.small, &mut work.core] {
+                buffer.clear();
+                buffer.resize(k * k, zero);
+            }
+            let mut small = square(&mut work.small)?;
+            let (l, mut rest) = self.matrix.view_mut().split_at(Axis(0), k);
             gemm(one, l.view(), l.t(), zero, small.view_mut())?;
             work.cholesky.update(small.view(), s)?;
-            work.cholesky.inverse(&mut work.core)?;
+            work.cholesky.inverse_over(&mut work.core)?;
             let to = rest.slice_mut(s![..k, ..]);
-            gemm(one, work.core.view(), l.view(), zero, to)?;
+            gemm(one, square(&mut work.core)?.view(), l.view(), zero, to)?;
         }
         self.finish(k, s)
     }
@@ -244,8 +248,9 @@ impl<F: Decompose> DampedInverse<F> {
         let eigen = work.eigh.compute(a)?;
         let small = eigen.values.iter().take_while(|v| v.f64() <= limit).count();
         let k = n - small;
-        // Two thin products are a little slower than their operations tell.
-        if 5 * k > 2 * n {
+        // Two thin products are a little slower than their operations tell. What is not positive is
+        // for the dense inverse to refuse.
+        if 5 * k > 2 * n || eigen.values[0].f64() < -limit {
             return Ok(false);
         }
         let left = (small.checked_sub(1)).map_or(0.0, |last| eigen.values[last].f64().max(0.0));
@@ -260,7 +265,7 @@ impl<F: Decompose> DampedInverse<F> {
         self.finish(k, s)
     }
 
-    /// Writes x·(A + dI)⁻¹ over `out`, both of shape (rows, n). `scratch` grows to rows·k.
+    /// Writes x·(A + dI)⁻¹ over `out`, both of shape (rows, n). `scratch` grows to rows·n/2.
     ///
     /// # Errors
     /// [`Error::Shape`]; `out` then is as it was.
@@ -287,7 +292,11 @@ impl<F: Decompose> DampedInverse<F> {
         if k == 0 {
             return Ok(());
         }
-        scratch.resize(scratch.len().max(rows * k), zero);
+        if scratch.len() < rows * k {
+            // At once, so that a rank that grows later does not allocate.
+            scratch.reserve(rows * (n / 2) - scratch.len());
+            scratch.resize(rows * k, zero);
+        }
         let along = ArrayViewMut2::from_shape((rows, k), &mut scratch[..rows * k]);
         let mut along = along.map_err(|_| Error::TooLarge { order: n })?;
         let (l, w) = (
@@ -323,6 +332,12 @@ impl<F: Decompose> State<F> for DampedInverse<F> {
 
 impl<F: Decompose> InverseWork<F> {
     fn start(&mut self, a: ArrayView2<'_, F>, n: usize) -> Result<(), Error> {
+        // At once, so that a rank that grows later does not allocate.
+        let most = (n / 4).pow(2);
+        for buffer in [&mut self.small, &mut self.core] {
+            buffer.reserve(most.saturating_sub(buffer.len()));
+        }
+        self.cholesky.reserve(most);
         self.remainder.resize(n * n, F::zero());
         copy_lower(&a, &mut self.remainder, n)?;
         self.diagonal.clear();

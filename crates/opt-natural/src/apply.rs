@@ -96,7 +96,9 @@ impl<F: Decompose> Factor<F> {
             return by_gradient(inverse, (dense, layer), how, side, thin, d).map(Some);
         }
         inverse.product(how, centred.view(), whitened.view_mut(), thin)?;
-        buffers.along.resize(buffers.along.len().max(rows), F::zero());
+        buffers
+            .along
+            .resize(buffers.along.len().max(rows), F::zero());
         let along = &mut buffers.along[..rows];
         by_batch(inverse, (dense, layer), how, (whitened.view(), along), d).map(Some)
     }
@@ -232,7 +234,9 @@ fn centre<'a, F: Scalar>(
 ) -> ArrayViewMut2<'a, F> {
     let n = input.ncols();
     let rows = out.as_slice_mut().unwrap_or_default();
-    let rows = rows.par_chunks_exact_mut(n.max(1)).with_min_len(few_rows(n));
+    let rows = rows
+        .par_chunks_exact_mut(n.max(1))
+        .with_min_len(few_rows(n));
     rows.enumerate().for_each(|(index, out)| {
         let rows = Zip::from(ArrayViewMut1::from(out)).and(input.row(index));
         rows.and(c).for_each(|out, &x, &c| *out = x - c);

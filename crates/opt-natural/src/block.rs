@@ -26,16 +26,21 @@ pub(crate) struct Block<F> {
     deltas: Vec<F>,
     /// Of drawn labels.
     sampled: Vec<F>,
-    /// δG⁻¹ and h̄A⁻¹, and the sign with which (δG⁻¹)ᵀ(h̄A⁻¹) made the direction, if they did.
+    /// δG⁻¹ and h̄A⁻¹; whether (δG⁻¹)ᵀ(h̄A⁻¹) makes the direction, and its sign.
     left: Vec<F>,
     right: Vec<F>,
-    product: Option<F>,
+    by_rows: bool,
+    sign: F,
     /// Of shape (fan_out, inputs), twice; (batch, batch); (batch, fan_out).
     wide: [Vec<F>; 2],
     square: Vec<F>,
     out: Vec<F>,
-    thin: Vec<F>,
+    thin: [Vec<F>; 2],
     squares: Vec<f64>,
+    /// gₙᵀv of every sample n along two vectors v, for a drawn label, divided by the batch.
+    pub(crate) drawn: [Vec<f64>; 2],
+    /// gᵀv but for the rest.
+    pub(crate) slope: [f64; 2],
 }
 
 impl<F: Decompose> Block<F> {
@@ -54,12 +59,15 @@ impl<F: Decompose> Block<F> {
             sampled: Vec::new(),
             left: Vec::new(),
             right: Vec::new(),
-            product: None,
+            by_rows: false,
+            sign: F::one(),
             wide: [Vec::new(), Vec::new()],
             square: Vec::new(),
             out: Vec::new(),
-            thin: Vec::new(),
+            thin: Default::default(),
             squares: Vec::new(),
+            drawn: Default::default(),
+            slope: [0.0; 2],
         }
     }
 
@@ -105,9 +113,10 @@ impl<F: Decompose> Block<F> {
         Ok(())
     }
 
-    /// Stages the inverses of the statistics that are staged.
-    pub(crate) fn invert(&mut self, gamma: f64) -> Result<(), opt_linalg::Error> {
-        self.next.update(&self.fresh, gamma, &mut self.work)
+    /// Stages the inverses of the statistics that are staged: see [`Inverses::update`].
+    pub(crate) fn invert(&mut self, gamma: f64, again: bool) -> Result<(), opt_linalg::Error> {
+        let last = (&self.inverses, again);
+        self.next.update(&self.fresh, gamma, last, &mut self.work)
     }
 
     pub(crate) fn commit(&mut self, keep: f64, inverted: bool) {
@@ -124,113 +133,104 @@ impl<F: Decompose> Block<F> {
         }
     }
 
-    /// Writes ±G⁻¹(δᵀh̄ + rest)A⁻¹ over the layer's part of `out`, which holds the rest if there is
-    /// one: by the cheaper side, (δG⁻¹)ᵀ(h̄A⁻¹) or from the gradient.
-    pub(crate) fn precondition(
-        &mut self,
-        inverted: bool,
-        rest: bool,
-        sign: F,
-        out: &mut [F],
-    ) -> Result<(), Error> {
-        let (inputs, outputs) = (self.dense.inputs(), self.dense.fan_out);
+    /// Multiplies by the inverses on the cheaper side: δG⁻¹ and h̄A⁻¹, or G⁻¹(δᵀh̄ + rest)A⁻¹, where
+    /// `rest` is a vector of the parameters, if the layer has a rest in it.
+    pub(crate) fn multiply(&mut self, inverted: bool, rest: Option<&[F]>) -> Result<(), Error> {
+        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
         let inverses = if inverted { &self.next } else { &self.inverses };
         let (a, g) = (inverses.a.cost(), inverses.g.cost());
-        let by_rows = !rest && self.rows * (a + g) <= outputs * a + inputs * g;
-        self.product = by_rows.then_some(sign);
-        if !by_rows {
-            return self.precondition_gradient(inverted, rest, sign, out);
+        self.by_rows = rest.is_none() && rows * (a + g) <= outputs * a + inputs * g;
+        let delta = view(&self.deltas, rows, outputs)?;
+        let h = view(&self.inputs, rows, inputs)?;
+        let [thin, other] = &mut self.thin;
+        if self.by_rows {
+            let left = view_mut(&mut self.left, rows, outputs)?;
+            let right = view_mut(&mut self.right, rows, inputs)?;
+            let (of_a, of_g) = rayon::join(
+                || inverses.a.product(h, right, thin),
+                || inverses.g.product(delta, left, other),
+            );
+            return Ok(of_a.and(of_g)?);
         }
-        let (zero, rows) = (F::zero(), self.rows);
-        let mut left = view_mut(&mut self.left, rows, outputs)?;
-        let mut right = view_mut(&mut self.right, rows, inputs)?;
-        let (h, delta) = (
-            view(&self.inputs, rows, inputs)?,
-            view(&self.deltas, rows, outputs)?,
-        );
-        inverses.g.product(delta, left.view_mut(), &mut self.thin)?;
-        inverses.a.product(h, right.view_mut(), &mut self.thin)?;
-        let (weights, ones) = right.view().split_at(Axis(1), self.dense.fan_in);
-        let weight = self.dense.weight_mut(out)?;
-        gemm(sign, left.t(), weights, zero, weight)?;
-        if let Some(bias) = self.dense.bias.clone() {
-            let column = ArrayViewMut2::from_shape((outputs, 1), &mut out[bias]);
-            let column = column.map_err(Error::objective)?;
-            gemm(sign, left.t(), ones, zero, column)?;
-        }
-        Ok(())
-    }
-
-    fn precondition_gradient(
-        &mut self,
-        inverted: bool,
-        rest: bool,
-        sign: F,
-        out: &mut [F],
-    ) -> Result<(), Error> {
-        let (inputs, outputs, fan_in) = (self.dense.inputs(), self.dense.fan_out, self.dense.fan_in);
-        let inverses = if inverted { &self.next } else { &self.inverses };
         let [first, second] = &mut self.wide;
         let mut first = view_mut(first, outputs, inputs)?;
         let mut second = view_mut(second, outputs, inputs)?;
-        let delta = view(&self.deltas, self.rows, outputs)?;
-        let h = view(&self.inputs, self.rows, inputs)?;
-        gemm(sign, delta.t(), h, F::zero(), first.view_mut())?;
-        if rest {
-            let mut weights = first.slice_mut(s![.., ..fan_in]);
-            weights.scaled_add(sign, &self.dense.weight(out)?);
+        gemm(F::one(), delta.t(), h, F::zero(), first.view_mut())?;
+        if let Some(rest) = rest {
+            let mut weights = first.slice_mut(s![.., ..self.dense.fan_in]);
+            weights += &self.dense.weight(rest)?;
             if let Some(bias) = self.dense.bias.clone() {
-                let bias = ArrayView1::from(&out[bias]);
-                first.column_mut(fan_in).scaled_add(sign, &bias);
+                let mut column = first.column_mut(self.dense.fan_in);
+                column += &ArrayView1::from(&rest[bias]);
             }
         }
-        inverses.a.product(first.view(), second.view_mut(), &mut self.thin)?;
+        inverses.a.product(first.view(), second.view_mut(), thin)?;
         // G⁻¹ is symmetric: from the left as from the right of the transpose.
         let to = first.view_mut().reversed_axes();
-        inverses.g.product(second.t(), to, &mut self.thin)?;
-        let mut weight = self.dense.weight_mut(out)?;
-        weight.assign(&first.slice(s![.., ..fan_in]));
+        Ok(inverses.g.product(second.t(), to, thin)?)
+    }
+
+    /// Writes ± what was multiplied over the layer's part of `out`.
+    pub(crate) fn write(&mut self, sign: F, out: &mut [F]) -> Result<(), Error> {
+        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
+        self.sign = sign;
+        if !self.by_rows {
+            let from = view_mut(&mut self.wide[0], outputs, inputs)?;
+            let weights = from.slice(s![.., ..self.dense.fan_in]);
+            let mut weight = self.dense.weight_mut(out)?;
+            weight.zip_mut_with(&weights, |to, &d| *to = sign * d);
+            if let Some(bias) = self.dense.bias.clone() {
+                let column = from.column(self.dense.fan_in);
+                (out[bias].iter_mut().zip(column)).for_each(|(to, &d)| *to = sign * d);
+            }
+            return Ok(());
+        }
+        let left = view_mut(&mut self.left, rows, outputs)?;
+        let right = view_mut(&mut self.right, rows, inputs)?;
+        let (weights, ones) = right.view().split_at(Axis(1), self.dense.fan_in);
+        let weight = self.dense.weight_mut(out)?;
+        gemm(sign, left.t(), weights, F::zero(), weight)?;
         if let Some(bias) = self.dense.bias.clone() {
-            let column = first.column(fan_in);
-            (out[bias].iter_mut().zip(column)).for_each(|(to, &d)| *to = d);
+            let column = ArrayViewMut2::from_shape((outputs, 1), &mut out[bias]);
+            let column = column.map_err(Error::objective)?;
+            gemm(sign, left.t(), ones, F::zero(), column)?;
         }
         Ok(())
     }
 
-    /// Adds gₙᵀv of every sample n for a drawn label, divided by the batch, to `drawn`; gives gᵀv but
-    /// for the rest. `own` says that v is the direction that was preconditioned last.
-    pub(crate) fn along(&mut self, v: &[F], own: bool, drawn: &mut [f64]) -> Result<f64, Error> {
+    /// Leaves gₙᵀv in `drawn[which]` and gᵀv in `slope[which]`. `own` says that v is the direction that
+    /// was written last.
+    pub(crate) fn along(&mut self, v: &[F], own: bool, which: usize) -> Result<(), Error> {
         let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
         let (zero, one) = (F::zero(), F::one());
         let h = view(&self.inputs, rows, inputs)?;
         let mut out = view_mut(&mut self.out, rows, outputs)?;
-        let product = self.product.filter(|_| own);
-        match product.filter(|_| rows * (inputs + outputs) < inputs * outputs) {
+        if own && self.by_rows && rows * (inputs + outputs) < inputs * outputs {
             // V·h̄ₙ for V = (δG⁻¹)ᵀ(h̄A⁻¹) by products of samples with samples.
-            Some(sign) => {
-                let mut square = view_mut(&mut self.square, rows, rows)?;
-                let right = view(&self.right, rows, inputs)?;
-                let left = view(&self.left, rows, outputs)?;
-                gemm(sign, h, right.t(), zero, square.view_mut())?;
-                gemm(one, square.view(), left, zero, out.view_mut())?;
-            }
-            None => {
-                let h = h.slice(s![.., ..self.dense.fan_in]);
-                gemm(one, h, self.dense.weight(v)?.t(), zero, out.view_mut())?;
-                if let Some(bias) = self.dense.bias.clone() {
-                    out += &ArrayView1::from(&v[bias]);
-                }
+            let mut square = view_mut(&mut self.square, rows, rows)?;
+            let right = view_mut(&mut self.right, rows, inputs)?;
+            let left = view_mut(&mut self.left, rows, outputs)?;
+            gemm(self.sign, h, right.t(), zero, square.view_mut())?;
+            gemm(one, square.view(), left.view(), zero, out.view_mut())?;
+        } else {
+            let h = h.slice(s![.., ..self.dense.fan_in]);
+            gemm(one, h, self.dense.weight(v)?.t(), zero, out.view_mut())?;
+            if let Some(bias) = self.dense.bias.clone() {
+                out += &ArrayView1::from(&v[bias]);
             }
         }
         let width = outputs.max(1);
+        let drawn = &mut self.drawn[which];
+        drawn.resize(rows, 0.0);
         let all = self.out[..rows * outputs].chunks_exact(width);
         let all = all.zip(self.sampled.chunks_exact(width));
         let all = all.zip(self.deltas.chunks_exact(width)).zip(drawn);
         let slopes = all.map(|(((out, sampled), delta), drawn)| {
-            *drawn += opt_core::dot(out, sampled);
+            *drawn = opt_core::dot(out, sampled);
             opt_core::dot(out, delta)
         });
-        Ok(slopes.sum())
+        self.slope[which] = slopes.sum();
+        Ok(())
     }
 
     pub(crate) fn visit(&mut self, visitor: &mut dyn Visit<F>) {

@@ -11,6 +11,9 @@ use crate::dense::{Dense, Rest};
 /// Tenfold raises of the damping before a factor without an inverse is an error.
 const ATTEMPTS: usize = 6;
 
+/// A factor for which a low rank was no gain is asked again at every so manyth inversion.
+const AGAIN: u64 = 8;
+
 /// The blocks of every layer, and what a proposal makes of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<F> {
@@ -20,6 +23,8 @@ pub(crate) struct Blocks<F> {
     pub(crate) rest: Rest,
     /// Steps made.
     pub(crate) t: u64,
+    /// Whether the inverses of the step that is proposed may look for low ranks anew.
+    again: bool,
     staged: Option<Staged>,
 }
 
@@ -38,14 +43,16 @@ impl<F: Decompose> Blocks<F> {
             dense: layers,
             rest: Rest::default(),
             t: 0,
+            again: false,
             staged: None,
         }
     }
 
     /// The number of the step that is proposed, and whether it takes inverses anew.
-    pub(crate) fn turn(&self, period: u64) -> (u64, bool) {
-        let t = self.t.saturating_add(1);
-        (t, t <= 3 || t.is_multiple_of(period.max(1)))
+    pub(crate) fn turn(&mut self, period: u64) -> (u64, bool) {
+        let (t, period) = (self.t.saturating_add(1), period.max(1));
+        self.again = t <= 3 || (t / period).is_multiple_of(AGAIN);
+        (t, t <= 3 || t.is_multiple_of(period))
     }
 
     /// Keeps inputs, and the deltas of the loss; writes what else its gradient has over `rest`.
@@ -108,12 +115,12 @@ impl<F: Decompose> Blocks<F> {
 
     /// Stages the inverses; gives the factor on the damping.
     fn invert(&mut self, damping: f64, mut scale: f64) -> Result<f64, Error> {
-        let mut attempts = 0..ATTEMPTS;
+        let (mut attempts, again) = (0..ATTEMPTS, self.again);
         loop {
             let gamma = (damping * scale).sqrt();
             // Each on one thread.
             let all = self.all.par_iter_mut().with_max_len(1);
-            match all.try_for_each(|block| block.invert(gamma)) {
+            match all.try_for_each(|block| block.invert(gamma, again)) {
                 Ok(()) => return Ok(scale),
                 Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
                 Err(error) => return Err(error.into()),
@@ -125,11 +132,28 @@ impl<F: Decompose> Blocks<F> {
     /// δ of the loss.
     pub(crate) fn precondition(&mut self, sign: F, out: &mut [F]) -> Result<(), Error> {
         let inverted = self.staged.is_some_and(|staged| staged.inverted);
-        let rest = self.rest.of_layers.iter().zip(&self.rest.of_biases);
-        for (block, (weight, bias)) in self.all.iter_mut().zip(rest) {
-            block.precondition(inverted, *weight || *bias, sign, out)?;
-        }
-        Ok(())
+        let Rest {
+            of_layers,
+            of_biases,
+            ..
+        } = &self.rest;
+        let (all, rest) = (self.all.par_iter_mut().enumerate(), &*out);
+        all.with_max_len(1).try_for_each(|(index, block)| {
+            let has = of_layers[index] || of_biases[index];
+            block.multiply(inverted, has.then_some(rest))
+        })?;
+        let mut all = self.all.iter_mut();
+        all.try_for_each(|block| block.write(sign, out))
+    }
+
+    /// Finds how the loss changes along two vectors, of which the first is the direction that was
+    /// written last: see [`Block::along`].
+    pub(crate) fn along(&mut self, own: &[F], other: &[F]) -> Result<(), Error> {
+        let all = self.all.par_iter_mut().with_max_len(1);
+        all.try_for_each(|block| {
+            block.along(own, true, 0)?;
+            block.along(other, false, 1)
+        })
     }
 
     /// Whether some layer's weight has a step that does not move it.

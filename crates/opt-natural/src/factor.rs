@@ -173,7 +173,11 @@ impl<F: Decompose> Factor<F> {
 
     /// The inverse that counts for this step, and where the running variances are staged.
     pub(crate) fn halves(&mut self) -> (&Inverse<F>, &mut Array1<F>) {
-        let inverse = if self.staged { &self.next } else { &self.current };
+        let inverse = if self.staged {
+            &self.next
+        } else {
+            &self.current
+        };
         (inverse, &mut self.followed)
     }
 }

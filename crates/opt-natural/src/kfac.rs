@@ -261,8 +261,9 @@ impl<F: Decompose> KfacMethod<F> {
         let (mut alpha, mut mu, mut predicted) = (self.hyper.lr, self.hyper.momentum, None);
         if model {
             let (blocks, rest, [d, v]) = (&mut self.blocks, &self.rest, &mut self.along);
-            d.measure(blocks, rest, &self.step, true)?;
-            v.measure(blocks, rest, &self.velocity, false)?;
+            blocks.along(&self.step, &self.velocity)?;
+            d.gather(0, blocks, (rest, &self.step));
+            v.gather(1, blocks, (rest, &self.velocity));
             let [dd, dv, vv] = products(&self.step, &self.velocity);
             let model = Quadratic {
                 slope: [d.slope, v.slope],

@@ -5,7 +5,9 @@ use opt_core::{Scalar, Visit};
 use opt_linalg::{Accuracy, DampedInverse, Decompose, Error, InverseWork, gram};
 
 use crate::dense::Dense;
-use crate::factor::TOLERANCE;
+
+/// θ of either inverse. The factors are averages over some twenty minibatches, and G's of drawn labels.
+const TOLERANCE: f64 = 0.01;
 
 /// A over the layer's inputs and G over its deltas, of shapes (fan_in (+ 1 with a bias), …) and
 /// (fan_out, fan_out). Only the lower triangle counts.
@@ -90,25 +92,32 @@ impl<F: Decompose> Inverses<F> {
         }
     }
 
+    /// `last` are those that it takes the place of: where they are dense, a low rank is looked for
+    /// only if `again`.
     pub(crate) fn update(
         &mut self,
         moments: &Factors<F>,
         gamma: f64,
+        (last, again): (&Self, bool),
         work: &mut [InverseWork<F>; 2],
     ) -> Result<(), Error> {
         let mean = |m: &Array2<F>| m.diag().iter().map(|d| d.f64()).sum::<f64>() / m.nrows() as f64;
         let pi = (mean(&moments.a) / mean(&moments.g)).sqrt();
         // Without any input or delta there is nothing to balance.
         let pi = if pi.is_normal() { pi } else { 1.0 };
-        let accuracy = Accuracy {
-            tolerance: TOLERANCE,
+        let accuracy = |last: &DampedInverse<F>| Accuracy {
+            tolerance: if again || last.rank().is_some() {
+                TOLERANCE
+            } else {
+                0.0
+            },
             // They are taken too often for eigenvectors to pay.
             eigenvectors: false,
         };
         let ([of_a, of_g], Self { a, g }) = (work, self);
         let (of_inputs, of_deltas) = rayon::join(
-            || a.update(moments.a.view(), pi * gamma, accuracy, of_a),
-            || g.update(moments.g.view(), gamma / pi, accuracy, of_g),
+            || a.update(moments.a.view(), pi * gamma, accuracy(&last.a), of_a),
+            || g.update(moments.g.view(), gamma / pi, accuracy(&last.g), of_g),
         );
         of_inputs.and(of_deltas)
     }

@@ -252,7 +252,11 @@ impl<F: Decompose> ProngDirection<F> {
                 .into());
             };
             // A NaN would be passed over.
-            bound = if most.is_nan() { f64::INFINITY } else { bound.max(most) };
+            bound = if most.is_nan() {
+                f64::INFINITY
+            } else {
+                bound.max(most)
+            };
         }
         Ok(bound)
     }
@@ -293,7 +297,9 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
         self.shown = recycle(layers);
         (report.fallback, report.moves) = (fallback, bound.is_some());
         // Rounding adds less than twice as much, up to a million rows.
-        report.bound = bound.map(|bound| F::of(2.0 * bound)).filter(|b| b.is_finite());
+        report.bound = bound
+            .map(|bound| F::of(2.0 * bound))
+            .filter(|b| b.is_finite());
         let moves = report.moves;
         if moves {
             next.counts.since = next.counts.since.saturating_add(1);

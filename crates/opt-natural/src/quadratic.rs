@@ -1,6 +1,6 @@
 //! K-FAC's quadratic model of the loss along its direction and its last step.
 
-use opt_core::{Error, Scalar, dot};
+use opt_core::{Scalar, dot};
 use opt_linalg::Decompose;
 
 use crate::blocks::Blocks;
@@ -18,26 +18,24 @@ pub(crate) struct Along {
 }
 
 impl Along {
-    /// From the layers' rows, and what else the gradient has. `own` says that v is the direction that
-    /// was preconditioned last.
-    pub(crate) fn measure<F: Decompose>(
+    /// Of vector number `which` that the layers were measured along, with what else the gradient has.
+    pub(crate) fn gather<F: Decompose>(
         &mut self,
-        blocks: &mut Blocks<F>,
-        rest: &[F],
-        v: &[F],
-        own: bool,
-    ) -> Result<(), Error> {
+        which: usize,
+        blocks: &Blocks<F>,
+        (rest, v): (&[F], &[F]),
+    ) {
         self.slope = match blocks.rest.is_none() {
             true => 0.0,
             false => dot(rest, v),
         };
         self.drawn.clear();
-        let samples = blocks.all.first().map_or(0, |block| block.rows);
-        self.drawn.resize(samples, 0.0);
-        for block in &mut blocks.all {
-            self.slope += block.along(v, own, &mut self.drawn)?;
+        for block in &blocks.all {
+            self.slope += block.slope[which];
+            self.drawn.resize(block.drawn[which].len(), 0.0);
+            let all = self.drawn.iter_mut().zip(&block.drawn[which]);
+            all.for_each(|(sum, drawn)| *sum += drawn);
         }
-        Ok(())
     }
 
     /// vᵀFw: the mean over the samples of gₙᵀv·gₙᵀw.
