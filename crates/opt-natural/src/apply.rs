@@ -12,9 +12,9 @@ use crate::factor::{Factor, Inverse};
 /// Which rows are multiplied by the inverse P.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Those of the minibatch: δᵀ((h − c)P), and RP for a penalty's gradient R, if there is one.
+    /// Those of the minibatch: δᵀ((h − c)P). Not for a gradient that has a rest.
     Batch,
-    /// Those of the gradient: (δᵀ(h − c) + R)P.
+    /// Those of the gradient: (δᵀ(h − c) + R)P, with the gradient R of a penalty.
     Gradient,
 }
 
@@ -100,7 +100,7 @@ impl<F: Decompose> Factor<F> {
             .along
             .resize(buffers.along.len().max(rows), F::zero());
         let along = &mut buffers.along[..rows];
-        by_batch(inverse, (dense, layer), how, (whitened.view(), along), d).map(Some)
+        by_batch(inverse, (dense, layer), (whitened.view(), along), d).map(Some)
     }
 }
 
@@ -124,14 +124,12 @@ impl<F: Decompose> Inverse<F> {
 fn by_batch<F: Decompose>(
     inverse: &Inverse<F>,
     (dense, layer): (&Dense, &Layer<'_, F>),
-    how: How,
     (whitened, along): (ArrayView2<'_, F>, &mut [F]),
     d: &mut [F],
 ) -> Result<f64, Error> {
     let (rows, n) = whitened.dim();
-    let beta = if how.rest { F::one() } else { F::zero() };
     let weight = dense.weight_mut(d)?;
-    gemm(F::one(), layer.delta.t(), whitened, beta, weight)?;
+    gemm(F::one(), layer.delta.t(), whitened, F::zero(), weight)?;
     if let Some(bias) = dense.bias.clone() {
         let all = along.par_iter_mut().with_min_len(few_rows(n)).enumerate();
         all.for_each(|(index, along)| *along = inner(whitened.row(index), &inverse.c));
@@ -257,4 +255,73 @@ fn follow<F: Scalar>(variance: &mut Array1<F>, projected: ArrayView2<'_, F>, dec
 /// Rows of `n` elements that are not worth a second thread.
 fn few_rows(n: usize) -> usize {
     (1 << 13) / n.max(1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use opt_core::{LayerPlace, ParamMap};
+
+    use super::*;
+
+    fn wave<F: Scalar>(rows: usize, columns: usize, salt: f64) -> Array2<F> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| {
+            F::of((1.7 * i as f64 + 2.3 * j as f64 + salt).sin() + 0.1 * ((i * j) as f64).cos())
+        })
+    }
+
+    /// (n, fan_out, rows, with a bias, with the diagonal correction).
+    type Case = (usize, usize, usize, bool, bool);
+
+    fn compare<F: Decompose>(case: Case, tolerance: f64) {
+        let (n, fan_out, rows, biased, diagonal) = case;
+        let shapes = [("w", vec![fan_out, n]), ("b", vec![fan_out])];
+        let params = ParamMap::new(shapes).unwrap();
+        let places = [LayerPlace::dense(0, biased.then_some(1))];
+        let dense = Dense::all(&params, &places).unwrap().remove(0);
+        let mut factor = Factor::<F>::new(n, diagonal);
+        let statistics = wave::<F>(3 * n, n, 0.4);
+        factor.begin().update(statistics.view()).unwrap();
+        factor.prepare(0.3, 0).unwrap();
+        let (input, delta) = (wave::<F>(rows, n, 0.9), wave::<F>(rows, fan_out, 1.3));
+        let layer = Layer::new(input.view(), delta.view());
+        let both = [Side::Batch, Side::Gradient].map(|side| {
+            let how = How {
+                eps: 0.3,
+                decay: diagonal.then_some(0.9),
+                side,
+                rest: false,
+            };
+            let mut d = vec![F::zero(); params.len()];
+            let mut buffers = Buffers::default();
+            let done = factor.precondition(&dense, &layer, how, &mut buffers, &mut d);
+            let bound = done.unwrap().unwrap();
+            assert!(greatest(&d).f64() <= bound * 1.001, "{case:?}, {side:?}");
+            d
+        });
+        let scale = greatest(&both[0]).f64();
+        assert!(scale > 0.0);
+        for (a, b) in both[0].iter().zip(&both[1]) {
+            let error = (a.f64() - b.f64()).abs();
+            assert!(error <= tolerance * scale, "{case:?}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn both_sides_give_the_same() {
+        for (n, fan_out, rows) in [(5, 3, 8), (9, 20, 4), (1, 1, 1), (150, 7, 20), (150, 30, 9)] {
+            for (biased, diagonal) in [(false, false), (true, false), (false, true), (true, true)] {
+                compare::<f64>((n, fan_out, rows, biased, diagonal), 1e-12);
+                compare::<f32>((n, fan_out, rows, biased, diagonal), 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn the_side_with_fewer_rows_is_taken() {
+        assert_eq!(Side::cheaper(128, 30, false), Side::Gradient);
+        assert_eq!(Side::cheaper(128, 128, false), Side::Batch);
+        assert_eq!(Side::cheaper(128, 1000, false), Side::Batch);
+        assert_eq!(Side::cheaper(128, 1000, true), Side::Gradient);
+    }
 }
