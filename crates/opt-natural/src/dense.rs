@@ -184,7 +184,7 @@ impl Dense {
 pub(crate) fn recycle<'to, F>(mut list: Vec<Layer<'_, F>>) -> Vec<Layer<'to, F>> {
     list.clear();
     // Collected in place.
-    list.into_iter().filter_map(|_| None).collect()
+    list.into_iter().map_while(|_| None).collect()
 }
 
 /// What a gradient has beside the layers' δᵀh: of a penalty, and of parameters outside of layers.

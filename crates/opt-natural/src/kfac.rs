@@ -59,9 +59,14 @@ impl Choice for StepSize {
 /// [`method`](Self::method) needs [`SampledFisher`], and that every parameter belongs to one dense
 /// layer; [`direction`](Self::direction) is the preconditioned gradient alone, for any
 /// [`Update`](opt_core::Update) and with parameters outside of layers. A step takes two passes
-/// forward and backward, which spare the product that makes the gradient; for each layer of n inputs and m outputs 3·batch·(n² + m²) operations and
-/// three or four products of (batch, n) by (n, m); and 2(n³ + m³)/T. A penalty inside the
-/// objective costs 2mn(m + n) more.
+/// forward and backward, which spare the product that makes the gradient; for each layer of n inputs
+/// and m outputs 3·batch·(n² + m²) operations and three products of (batch, n) by (n, m); and
+/// 2(n³ + m³)/T. The inverses multiply the rows of the batch or those of the gradient, whichever are
+/// cheaper; with a penalty inside the objective, those of the gradient, and one product more.
+///
+/// An inverse of order 128 or more is of low rank where its damping leaves little of the factor
+/// ([`DampedInverse`](crate::DampedInverse)): either side's product then differs by at most 1 % of its
+/// length from the exact one's, and costs less.
 ///
 /// If a factor has no inverse, λ is raised tenfold, up to six times, before the step is refused.
 /// If the loss after a step whose ρ is due is not finite, the step is not made: δθ is 0 and λ

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`NaturalGradient`] | all of it, or a block for each layer; at most [`MAX_BLOCK`] rows | a pass for each output, batch·p² for each, p³/3 |
 //! | [`Kfac`] | of each layer a Kronecker product, of its inputs' and its deltas' moments | a pass, 3·batch·(n² + m²), 2(n³ + m³)/T |
-//! | [`Prong`], [`ProngPlus`] | the inputs' half of that | 2·batch·n², n³/T |
+//! | [`Prong`], [`ProngPlus`] | the inputs' half of that | 2·batch·n², n³/T; less where most variances are far below ε |
 //!
 //! Each settings struct makes a whole method (`method`), as its paper or the deck has it, and the
 //! direction alone (`direction`), which [`Train`] joins with any [`Update`]: K-FAC's with AdamW, or
@@ -154,7 +154,7 @@ pub use opt_core::{
     Snapshot, State, Train, Tune, Update,
 };
 pub use opt_linalg::{
-    Cholesky, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions,
+    Cholesky, DampedInverse, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions,
 };
 pub use preconditioner::ProngDirection;
 pub use prong::{HeavyBall, Prong, ProngMethod, ProngPlus};

@@ -23,8 +23,16 @@ use crate::preconditioner::{ProngDirection, ProngSettings};
 /// such as l2·W. U is not needed, only the
 /// inverse; and as the layers are plain, forward and backward cost what they always do. What is
 /// added is one product of (batch, fan_in) by (fan_in, fan_in) per layer, where the whitened
-/// layers of [`ProngCoordinates`](crate::ProngCoordinates) cost two, forward and backward; with a
-/// penalty, one of (fan_out, fan_in) by (fan_in, fan_in) more.
+/// layers of [`ProngCoordinates`](crate::ProngCoordinates) cost two, forward and backward. With a
+/// penalty, or where fan_out is below the batch, that product is of the gradient's rows instead.
+///
+/// Directions whose variance is far below ε are hardly whitened. Where there are enough of them, a
+/// refresh keeps the k others only, beside a multiple of I, and the product costs 2k/fan_in of the
+/// dense one ([`DampedInverse`](crate::DampedInverse)): a whitened gradient then differs by at most
+/// 1 % of its length from that of the exact inverse, where an estimate from N_s samples is off by
+/// √(fan_in/N_s). The choice is made for each layer of 128 inputs or more, at each refresh; one that
+/// was dense is asked again at every eighth. [`ProngPlus`] always keeps all directions.
+///
 /// Velocities need no transport, as they live in (W, b). Under gradient descent with or without
 /// momentum the two are equal; for other rules they are not.
 ///

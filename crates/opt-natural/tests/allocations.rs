@@ -4,6 +4,9 @@
 //! for jobs from outside is in the count. The pure-Rust product allocates packing buffers at every
 //! call, aligned to cache lines, and a list of flags, of zeroed bytes. Nothing of ours is either, and
 //! so they are told from it, and left out.
+//!
+//! With LAPACK: faer's routines get their scratch memory anew for each decomposition.
+#![cfg(feature = "lapack")]
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
 use std::alloc::{GlobalAlloc, Layout, System};
