@@ -32,7 +32,7 @@ macro_rules! vectorized {
                 fn avx512<$f: Scalar $(, const $n: usize)?>($($arg: $t),*) $(-> $ret)? {
                     plain($($arg),*)
                 }
-                if has_avx512() {
+                if $crate::kernel::has_avx512() {
                     // SAFETY: `avx512` is a safe function but for the features it is compiled
                     // with, and the line above has found them on this machine.
                     return unsafe { avx512($($arg),*) };
@@ -47,9 +47,11 @@ macro_rules! vectorized {
     };
 }
 
+pub(crate) use vectorized;
+
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[inline]
-fn has_avx512() -> bool {
+pub(crate) fn has_avx512() -> bool {
     std::is_x86_feature_detected!("avx512f")
         && std::is_x86_feature_detected!("avx512bw")
         && std::is_x86_feature_detected!("avx512dq")
@@ -98,6 +100,17 @@ vectorized! {
             }
         }
         greatest < F::infinity().magnitude()
+    }
+}
+
+/// Tells the processor that these are wanted next. Where a pass goes through one array after another
+/// piece by piece, its own prefetching sees each for too short a time.
+pub(crate) fn prefetch<T>(a: &[T]) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    for line in a.chunks(64 / size_of::<T>().clamp(1, 64)) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint without any effect on memory, of an address that is borrowed.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
 }
 

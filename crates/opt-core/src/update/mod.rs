@@ -3,13 +3,17 @@
 mod any_rule;
 mod arrays;
 mod clock;
+mod codec;
 mod elementwise;
 mod groups;
+mod layout;
 
+mod packed;
 mod range;
 mod rule;
 mod run;
 mod shard;
+mod shown;
 mod trusted;
 mod tuning;
 
@@ -18,7 +22,8 @@ pub use arrays::ArrayPart;
 pub use elementwise::{Elementwise, FirstOrder};
 pub use groups::{Groups, GroupsBuilder};
 
-pub use rule::{Rule, Slot, Step, Takes};
+pub use packed::Storage;
+pub use rule::{Packing, Rule, Slot, Step, Takes};
 pub use shard::each_parallel;
 pub use trusted::Trusted;
 
@@ -26,7 +31,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::kernel::GRAIN;
-use crate::params::ParamMap;
+use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::state::visit::State;
 use crate::tune::Tune;
@@ -108,6 +113,24 @@ pub trait Update<F: Scalar>: State<F> + Tune + Send + Sync {
     /// Numbers of state for each parameter: what the update costs in memory.
     fn width(&self) -> usize;
 
+    /// Bytes of state.
+    fn bytes(&self) -> usize;
+
+    /// Stores the state in another way from its start on, but for the segments that `whole` names.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the update does not, which is the default; if it has made a step; or if it
+    /// has state that can't be rounded. Then nothing has changed.
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        let _ = whole;
+        match storage {
+            Storage::Full => Ok(()),
+            _ => Err(Error::Storage(
+                "this update has one way to store its state".to_owned(),
+            )),
+        }
+    }
+
     /// One step of the whole vector by the direction `d`, a gradient for example.
     ///
     /// # Errors
@@ -177,5 +200,13 @@ impl<F: Scalar, U: Update<F> + ?Sized> Update<F> for Box<U> {
 
     fn width(&self) -> usize {
         (**self).width()
+    }
+
+    fn bytes(&self) -> usize {
+        (**self).bytes()
+    }
+
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        (**self).store(storage, whole)
     }
 }

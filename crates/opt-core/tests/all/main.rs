@@ -23,6 +23,7 @@ mod run;
 mod schedule;
 mod schedule_range;
 mod snapshot;
+mod storage;
 mod train;
 mod trust;
 mod tune;
