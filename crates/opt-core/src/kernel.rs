@@ -7,6 +7,23 @@ use crate::scalar::Scalar;
 /// fixes the order of summation, so that a reduction does not depend on the number of threads.
 pub(crate) const GRAIN: usize = 1 << 15;
 
+/// Elements for which it pays to wake the thread pool from outside, which takes tens of microseconds.
+pub(crate) const WAKE: usize = 1 << 18;
+
+/// Both, on two threads if `len` elements are worth it.
+pub(crate) fn join<A: Send, B: Send>(
+    len: usize,
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    let inside = rayon::current_thread_index().is_some();
+    if len > if inside { GRAIN } else { WAKE } {
+        rayon::join(a, b)
+    } else {
+        (a(), b())
+    }
+}
+
 /// Partial sums kept side by side: a sequential float sum may not be reordered by the compiler.
 const LANES: usize = 32;
 
@@ -127,7 +144,7 @@ pub fn greatest<F: Scalar>(a: &[F]) -> F {
         return greatest_magnitude(a);
     }
     let (lo, hi) = a.split_at(a.len() / 2);
-    let (lo, hi) = rayon::join(|| greatest(lo), || greatest(hi));
+    let (lo, hi) = join(a.len(), || greatest(lo), || greatest(hi));
     F::from_magnitude(lo.magnitude().max(hi.magnitude()))
 }
 
@@ -166,7 +183,7 @@ pub fn dot<F: Scalar>(a: &[F], b: &[F]) -> f64 {
         return dot_lanes(&a[..n], &b[..n]);
     }
     let ((a_lo, a_hi), (b_lo, b_hi)) = (a[..n].split_at(n / 2), b[..n].split_at(n / 2));
-    let (lo, hi) = rayon::join(|| dot(a_lo, b_lo), || dot(a_hi, b_hi));
+    let (lo, hi) = join(n, || dot(a_lo, b_lo), || dot(a_hi, b_hi));
     lo + hi
 }
 

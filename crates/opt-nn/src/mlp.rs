@@ -342,8 +342,12 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
         let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
-        // Zeros for all parameters take as long to write as an update, so both threads do.
-        g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
+        // Zeros for many parameters take as long to write as an update, so all threads do.
+        let zeros = |g: &mut [F]| g.fill(F::zero());
+        match g.len() {
+            0..262_144 => zeros(g),
+            _ => g.par_chunks_mut(1 << 15).for_each(zeros),
+        }
         for index in 0..self.net.spec.layers.len() {
             let done = self.net.penalize(index, x, &self.trained, g);
             done.map_err(opt_core::Error::objective)?;

@@ -30,7 +30,7 @@ pub use trusted::Trusted;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::kernel::GRAIN;
+use crate::kernel::WAKE;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::state::visit::State;
@@ -154,7 +154,7 @@ pub trait Update<F: Scalar>: State<F> + Tune + Send + Sync {
         }
         let check =
             |(index, part): (usize, &Part<'_, F>)| part.d.map_or(Ok(()), |d| self.check(index, d));
-        let fine = self.params().len() > GRAIN
+        let fine = self.params().len() > WAKE
             && (parts.par_iter().with_min_len(8).enumerate()).all(|part| check(part).is_ok());
         if !fine {
             // In order: the first that is bad, in every run.

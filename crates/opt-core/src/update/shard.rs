@@ -4,7 +4,7 @@
 use super::codec::BLOCK;
 use super::{Part, Step};
 use crate::flush::flushing;
-use crate::kernel::{GRAIN, each};
+use crate::kernel::{GRAIN, each, join};
 use crate::scalar::Scalar;
 
 /// A stretch of one slot, however it is stored.
@@ -65,11 +65,7 @@ pub(super) fn both(
     lo: impl FnOnce() -> bool + Send,
     hi: impl FnOnce() -> bool + Send,
 ) -> bool {
-    let (lo, hi) = if len > GRAIN {
-        rayon::join(lo, hi)
-    } else {
-        (lo(), hi())
-    };
+    let (lo, hi) = join(len, lo, hi);
     lo & hi
 }
 
