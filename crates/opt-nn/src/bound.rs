@@ -3,7 +3,8 @@
 use opt_core::{Scalar, greatest};
 
 use crate::batch::Batch;
-use crate::net::{Net, Pass};
+use crate::net::Net;
+use crate::pass::Pass;
 
 impl<F: Scalar> Net<F> {
     /// A bound of the gradient that the backward pass has just written: an element of a weight's is

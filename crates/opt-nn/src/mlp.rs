@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use crate::batch::{Batch, check, check_inputs, grow, view};
 use crate::linearize::Curvature;
 use crate::loss::misclassified;
-use crate::net::{Net, Pass};
+use crate::net::Net;
+use crate::pass::Pass;
 use crate::pool::{CHUNK, pooled, take};
 use crate::{Error, Spec, Target};
 
@@ -235,6 +236,12 @@ impl<F: Scalar> Mlp<F> {
         let units = self.net.spec.layers.get(last).ok_or(Error::NoLayers)?.units;
         self.infer(x, inputs, None, layers)?;
         view(&self.scratch.outputs[last], inputs.nrows(), units).map(|out| out.to_owned())
+    }
+
+    /// Bytes of the minibatch, and of what the passes over it keep. Parameters and gradient are the
+    /// caller's.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes() + self.trained.bytes() + self.chunk.bytes() + self.scratch.bytes()
     }
 
     /// Loads a chunk without dropout and runs it forward through the first layers.
