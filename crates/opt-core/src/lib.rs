@@ -59,6 +59,6 @@ pub use tune::{
     list as list_hyper,
 };
 pub use update::{
-    AnyRule, ArrayPart, Elementwise, FirstOrder, Groups, GroupsBuilder, Packing, Part, Rule, Slot,
-    Step, Storage, Takes, Trusted, Typed, Update, each_parallel,
+    AnyRule, ArrayPart, Bf16, Elementwise, FirstOrder, Groups, GroupsBuilder, Packing, Part,
+    Rounding, Rule, Slot, Step, Storage, Takes, Trusted, Typed, Update, each_parallel,
 };

@@ -43,6 +43,12 @@ impl Noise {
     }
 }
 
+impl Noise {
+    pub(super) fn key(self) -> u32 {
+        self.key
+    }
+}
+
 /// 32 bits for the element at a place.
 #[inline(always)]
 fn hash(key: u32, place: u32) -> u32 {
@@ -75,7 +81,7 @@ impl<'a> Halves<'a> {
 }
 
 vectorized! {
-    fn decode_halves<F>(codes: &[u16], values: &mut [F]) {
+    pub(super) fn decode_halves<F>(codes: &[u16], values: &mut [F]) {
         for (value, code) in values.iter_mut().zip(codes) {
             *value = F::of(f64::from(f32::from_bits(u32::from(*code) << 16)));
         }
@@ -83,7 +89,7 @@ vectorized! {
 }
 
 vectorized! {
-    fn encode_halves<F>(values: &[F], codes: &mut [u16], key: u32, start: u32) -> bool {
+    pub(super) fn encode_halves<F>(values: &[F], codes: &mut [u16], key: u32, start: u32) -> bool {
         let mut greatest = 0;
         for (i, (value, code)) in values.iter().zip(codes).enumerate() {
             let bits = single(*value).to_bits();
@@ -91,6 +97,22 @@ vectorized! {
             greatest = greatest.max((bits & MAGNITUDE) as i32);
             // Not on to infinity: the greatest finite one stays.
             let magnitude = (((bits & MAGNITUDE) + noise) >> 16).min((INFINITE >> 16) - 1);
+            *code = (magnitude | (bits & !MAGNITUDE) >> 16) as u16;
+        }
+        greatest < INFINITE as i32
+    }
+}
+
+vectorized! {
+    /// Rounded to nearest, ties to even. Gives whether all are finite.
+    pub(super) fn nearest_halves<F>(values: &[F], codes: &mut [u16]) -> bool {
+        let mut greatest = 0;
+        for (value, code) in values.iter().zip(codes) {
+            let bits = single(*value).to_bits();
+            greatest = greatest.max((bits & MAGNITUDE) as i32);
+            let magnitude = bits & MAGNITUDE;
+            let rounded = (magnitude + 0x7fff + (magnitude >> 16 & 1)) >> 16;
+            let magnitude = rounded.min((INFINITE >> 16) - 1);
             *code = (magnitude | (bits & !MAGNITUDE) >> 16) as u16;
         }
         greatest < INFINITE as i32

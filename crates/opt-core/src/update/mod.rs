@@ -2,6 +2,7 @@
 
 mod any_rule;
 mod arrays;
+mod bf16;
 mod clock;
 mod codec;
 mod elementwise;
@@ -19,6 +20,7 @@ mod tuning;
 
 pub use any_rule::{AnyRule, Typed};
 pub use arrays::ArrayPart;
+pub use bf16::{Bf16, Rounding};
 pub use elementwise::{Elementwise, FirstOrder};
 pub use groups::{Groups, GroupsBuilder};
 

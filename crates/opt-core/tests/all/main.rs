@@ -6,6 +6,7 @@
 mod accumulate;
 mod arrays;
 mod average;
+mod bf16;
 mod chain;
 mod clip;
 #[cfg(feature = "safetensors")]
