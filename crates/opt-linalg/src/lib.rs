@@ -34,8 +34,8 @@
 //!
 //! # Features
 //! - `lapack`: decompositions by OpenBLAS. Some builds of it do not know a processor that is newer
-//!   than they are and fall back to code of 2004, several times slower; `OPENBLAS_VERBOSE=2` tells,
-//!   and `OPENBLAS_CORETYPE=SkylakeX` or `Haswell` helps.
+//!   than they are and fall back to code of 2004, several times slower: [`openblas_kernels`] tells,
+//!   and [`better_kernels`] what the environment should say.
 //! - `faer`: decompositions in pure Rust. With `lapack` too, that is taken.
 //! - `openblas`: products by OpenBLAS too, instead of pure Rust; see [`gemm`] on its threads.
 
@@ -45,6 +45,7 @@ mod error;
 mod gemm;
 mod kernel;
 mod moments;
+mod openblas;
 mod symmetric;
 #[cfg(any(feature = "lapack", feature = "faer"))]
 mod whitening;
@@ -58,6 +59,7 @@ pub use decompose::{Cholesky, Decompose, Eigen, Eigh};
 pub use error::Error;
 pub use gemm::gemm;
 pub use moments::Moments;
+pub use openblas::{OPENBLAS_CORETYPE, better_kernels, openblas_kernels};
 pub use symmetric::{gram, mirror};
 #[cfg(any(feature = "lapack", feature = "faer"))]
 pub use whitening::{Form, Whitening, WhiteningOptions};
