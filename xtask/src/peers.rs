@@ -20,7 +20,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     let root = fs::canonicalize(super::ROOT).unwrap_or_else(|_| super::ROOT.into());
     let args: Vec<_> = args.iter().filter(|arg| *arg != "--peers").collect();
     let mut cargo = super::cargo();
-    cargo.args(["run", "--release", "--locked", "--manifest-path"]);
+    cargo.args(["run", "--release", "--manifest-path"]);
     cargo.arg(root.join(PACKAGE).join("Cargo.toml"));
     cargo.arg("--target-dir").arg(root.join("target/peers"));
     cargo.args(backend.flags()).arg("--");

@@ -13,6 +13,34 @@ pub(crate) fn describe() -> String {
     format!("{model}, {} threads", rayon::current_num_threads())
 }
 
+/// What decomposes our matrices.
+pub(crate) fn decomposer() -> String {
+    match opt_linalg::openblas_kernels() {
+        Some(kernels) => format!("LAPACK of an OpenBLAS with kernels {kernels}"),
+        None => "faer".to_owned(),
+    }
+}
+
+/// Where OpenBLAS does not know the processor, starts the program again with the kernels that fit,
+/// as opt-bench does: OpenBLAS reads the variable only at its start. What the user has set stays.
+pub(crate) fn mend_openblas() {
+    use opt_linalg::{OPENBLAS_CORETYPE, better_kernels, openblas_kernels};
+    let better = openblas_kernels().and_then(|kernels| better_kernels(&kernels));
+    let (Some(better), None) = (better, std::env::var_os(OPENBLAS_CORETYPE)) else {
+        return;
+    };
+    eprintln!("OpenBLAS does not know this processor: {OPENBLAS_CORETYPE}={better}");
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1));
+        // Comes back only if it fails: then slowly is how it goes on.
+        let error = again.env(OPENBLAS_CORETYPE, better).exec();
+        eprintln!("could not start again with it: {error}");
+    }
+}
+
 /// How many processors others keep busy, by a fifth of a second in which we do nothing; `None`
 /// where the system does not tell.
 pub(crate) fn others() -> Option<f64> {

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    machine::mend_openblas();
     match run::all(&args) {
         Ok(table) => {
             print!("{table}");

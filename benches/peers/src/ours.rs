@@ -27,10 +27,11 @@ pub(crate) fn runners(work: &Work) -> Result<Vec<Runner<'static>>, String> {
     }
 }
 
-/// By which way the row's `ours_ms` was made, if not by the default.
-pub(crate) fn how(work: &Work) -> Option<&'static str> {
+/// By which way the row's `ours_ms` was made, if there are several.
+pub(crate) fn how(work: &Work) -> Option<String> {
     match work {
-        Work::Update { rule, .. } if unchecked(rule) => Some("trusted"),
+        Work::Update { rule, .. } if unchecked(rule) => Some("trusted".to_owned()),
+        Work::Eigh { .. } => Some(crate::machine::decomposer()),
         _ => None,
     }
 }

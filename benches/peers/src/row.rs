@@ -29,7 +29,7 @@ pub(crate) struct Row {
     /// By which of its ways the peer did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) how: Option<String>,
-    /// By which of our ways we did it, if not the default.
+    /// By which of our ways we did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ours_how: Option<String>,
     /// Why there is no figure.

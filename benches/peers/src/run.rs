@@ -103,7 +103,7 @@ impl Bench {
             work: Some(work.name()),
             ours_ms: Some(own.ms.clone()?),
             ours_trusted_ms: ms(TRUSTED),
-            ours_how: ours::how(work).map(str::to_owned),
+            ours_how: ours::how(work),
             limit_ms: ms(LIMIT),
             ..Row::default()
         };

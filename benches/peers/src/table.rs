@@ -34,13 +34,9 @@ fn ours(work: String, row: &Row) -> Vec<String> {
     let ms = row
         .ours_ms
         .map_or_else(String::new, |ms| format!("{ms:.2}"));
-    let own = match &row.ours_how {
-        Some(how) => format!("{ms} {how}"),
-        None => ms,
-    };
     let mut line = vec![
         work,
-        own,
+        ms,
         ratio(row.ours_ms, row.limit_ms),
         ratio(row.ours_trusted_ms, row.limit_ms),
     ];
