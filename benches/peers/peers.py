@@ -12,8 +12,6 @@ import os
 import sys
 import time
 
-import numpy as np
-
 TRIALS = 3
 
 
@@ -246,6 +244,9 @@ def main():
 
     peers = {"pytorch": PyTorch, "optax": Optax, "scipy": SciPy}
     try:
+        global np  # here, so that it is told if it can't be had
+        import numpy as np
+
         peer = peers[sys.argv[1]](int(sys.argv[2]))
     except Exception as error:
         return answer(gap=f"{type(error).__name__}: {error}".splitlines()[0])

@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
 };
 
 /// A workspace of its own: nothing else of this one builds what it depends on.
@@ -34,7 +34,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     let done = cargo.args(&args).status();
     match done.map_err(|error| format!("cannot run cargo: {error}"))? {
         status if status.success() => page(&root, &args),
-        status => Err(format!("{PACKAGE} failed: {status}")),
+        // It has said why.
+        status => process::exit(status.code().unwrap_or(1)),
     }
 }
 
@@ -114,7 +115,7 @@ fn pip(python: &Path, what: &[OsString]) -> Result<(), String> {
     quiet(&mut command).map_err(|why| format!("pip install {}: {why}", first.to_string_lossy()))
 }
 
-/// The error is the last line that it printed.
+/// The error is the first line that calls itself one, else the last that it printed.
 fn quiet(command: &mut Command) -> Result<(), String> {
     let done = (command.stdin(Stdio::null()).output()).map_err(|error| error.to_string())?;
     if done.status.success() {
@@ -122,7 +123,8 @@ fn quiet(command: &mut Command) -> Result<(), String> {
     }
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     let said = said + &String::from_utf8_lossy(&done.stdout);
-    let line = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = (lines.clone().find(|line| line.starts_with("ERROR"))).or(lines.next_back());
     Err(line.map_or_else(|| done.status.to_string(), str::to_owned))
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::work::Work;
+
 #[derive(Debug, PartialEq)]
 pub(crate) struct Args {
     /// The interpreter that has the Python peers, or why there is none.
@@ -36,7 +38,12 @@ impl Args {
                 _ => parsed.works.push(text),
             }
         }
-        Ok(parsed)
+        let names: Vec<_> = crate::work::all().iter().map(Work::name).collect();
+        let known = |part: &&String| names.iter().any(|name| name.contains(part.as_str()));
+        match parsed.works.iter().find(|part| !known(part)) {
+            Some(part) => Err(format!("no work `{part}`; there are {}", names.join(", "))),
+            None => Ok(parsed),
+        }
     }
 
     pub(crate) fn wants(&self, work: &str) -> bool {
@@ -66,6 +73,7 @@ mod tests {
     #[test]
     fn what_it_does_not_know_is_refused() {
         assert!(parse(&["--quick"]).unwrap_err().contains("--quick"));
+        assert!(parse(&["adom"]).unwrap_err().contains("update adam"));
         assert!(parse(&["--out"]).unwrap_err().contains("--out"));
     }
 }
