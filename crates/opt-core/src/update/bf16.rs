@@ -79,7 +79,7 @@ fn convert(bits: &mut [u16], wide: &mut [f32], how: How, start: usize) -> bool {
     match how {
         How::Widen => decode_halves(bits, wide),
         How::Nearest => return nearest_halves(wide, bits),
-        How::Stochastic(noise) => return encode_halves(wide, bits, noise.key(), start as u32),
+        How::Stochastic(noise) => return encode_halves(wide, bits, noise.first(start)),
     }
     true
 }
