@@ -5,6 +5,7 @@ use super::packed::Packed;
 use super::rule::{Rule, Slot, Takes};
 use super::shard::{Steps, parts};
 use crate::error::Error;
+use crate::flush::flushing;
 use crate::scalar::Scalar;
 use crate::tune::{Change, Field, Tuned, list};
 
@@ -152,7 +153,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> sealed::Advance<F> for Typed<R, N
         });
         let rule = &*self.0;
         parts(steps, list, slots, &|step, x, g, slots| {
-            rule.update(step, x, g, slots)
+            flushing(|| rule.update(step, x, g, slots))
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::codec::{BLOCK, Blocks, Codec, Halves, Noise, coded};
 use super::rule::{Packing, Rule, Slot, Step};
 use super::shard::halve;
+use crate::flush::flushing;
 use crate::scalar::Scalar;
 use crate::state::visit::{Bits, Visit};
 
@@ -144,7 +145,7 @@ impl Packed {
                 let mut all = all.chunks_exact_mut(len);
                 let slots = [(); N].map(|()| Halves::new(all.next().unwrap_or_default()));
                 halve(step, x, d, slots, &|_, x, g, slots| {
-                    coded(x, g, slots, noise, update)
+                    flushing(|| coded(x, g, slots, noise, update))
                 })
             }
             Codes::Blocks { codes, bases } => {
@@ -157,7 +158,7 @@ impl Packed {
                     Blocks::new(codes, bases.next().unwrap_or_default(), noise[k])
                 });
                 halve(step, x, d, slots, &|_, x, g, slots| {
-                    coded(x, g, slots, noise, update)
+                    flushing(|| coded(x, g, slots, noise, update))
                 })
             }
         };

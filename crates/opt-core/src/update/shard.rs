@@ -3,7 +3,6 @@
 
 use super::codec::BLOCK;
 use super::{Part, Step};
-use crate::flush::flushing;
 use crate::kernel::{GRAIN, each, join};
 use crate::scalar::Scalar;
 
@@ -79,7 +78,7 @@ pub(super) fn halve<F: Scalar, S: Piece, const N: usize>(
 ) -> bool {
     let len = x.len();
     if len <= GRAIN {
-        return flushing(|| f(step, x, g, slots));
+        return f(step, x, g, slots);
     }
     let middle = (len / 2).next_multiple_of(BLOCK);
     let ((x_lo, x_hi), (g_lo, g_hi)) = (x.split_at_mut(middle), g.split_at(middle));
