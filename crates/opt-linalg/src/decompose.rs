@@ -69,7 +69,11 @@ fn resize<T: Clone>(v: &mut Vec<T>, len: usize, value: T, order: usize) -> Resul
 }
 
 /// Copies `a` into the row-major `out`, and checks its lower triangle.
-fn copy_lower<F: Scalar>(a: &ArrayView2<'_, F>, out: &mut [F], n: usize) -> Result<(), Error> {
+pub(crate) fn copy_lower<F: Scalar>(
+    a: &ArrayView2<'_, F>,
+    out: &mut [F],
+    n: usize,
+) -> Result<(), Error> {
     let matrix = ArrayViewMut2::from_shape((n, n), &mut *out);
     matrix.map_err(|_| Error::TooLarge { order: n })?.assign(a);
     for (row, elements) in out.chunks_exact(n).enumerate() {

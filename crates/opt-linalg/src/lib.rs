@@ -8,7 +8,7 @@
 //! - [`Moments`]: mean and covariance of batches;
 #![cfg_attr(
     any(feature = "lapack", feature = "faer"),
-    doc = "- [`Eigh`] and [`Cholesky`], and [`Whitening`] from the eigenvectors."
+    doc = "- [`Eigh`] and [`Cholesky`], [`Whitening`] from the eigenvectors, and [`DampedInverse`], of low rank where that will do."
 )]
 #![cfg_attr(
     not(any(feature = "lapack", feature = "faer")),
@@ -43,6 +43,8 @@
 mod decompose;
 mod error;
 mod gemm;
+#[cfg(any(feature = "lapack", feature = "faer"))]
+mod inverse;
 mod kernel;
 mod moments;
 mod openblas;
@@ -58,6 +60,8 @@ extern crate openblas_src as _;
 pub use decompose::{Cholesky, Decompose, Eigen, Eigh};
 pub use error::Error;
 pub use gemm::gemm;
+#[cfg(any(feature = "lapack", feature = "faer"))]
+pub use inverse::{Accuracy, DampedInverse, InverseWork};
 pub use moments::Moments;
 pub use openblas::{OPENBLAS_CORETYPE, better_kernels, openblas_kernels};
 pub use symmetric::{gram, mirror};

@@ -33,6 +33,10 @@ pub struct Moments<F> {
     mean: Array1<F>,
     lower: Array2<F>,
     centred: Array2<F>,
+    /// Of the batch.
+    sums: Vec<f64>,
+    fresh: Array1<F>,
+    shift: Array1<F>,
 }
 
 impl<F: Scalar> Moments<F> {
@@ -45,8 +49,29 @@ impl<F: Scalar> Moments<F> {
             count: 0.0,
             mean: Array1::zeros(lower.nrows()),
             centred: Array2::zeros((0, lower.nrows())),
+            sums: vec![0.0; lower.nrows()],
+            fresh: Array1::zeros(lower.nrows()),
+            shift: Array1::zeros(lower.nrows()),
             lower,
         }
+    }
+
+    /// Makes these the other moments, without an allocation.
+    ///
+    /// # Errors
+    /// [`Error::Width`] if those are of another width; then nothing has changed.
+    pub fn assign(&mut self, other: &Self) -> Result<(), Error> {
+        if self.mean.len() != other.mean.len() {
+            return Err(Error::Width {
+                what: "moments",
+                expected: self.width,
+                found: other.width,
+            });
+        }
+        self.count = other.count;
+        self.mean.assign(&other.mean);
+        self.lower.assign(&other.lower);
+        Ok(())
     }
 
     /// Samples seen, each times the discounts that came after it.
@@ -107,38 +132,37 @@ impl<F: Scalar> Moments<F> {
         if rows == 0 {
             return Err(Error::NoSamples);
         }
-        let (mean, squares) = column_means(&batch)?;
+        let squares = column_sums(&batch, &mut self.sums)?;
+        for (mean, sum) in self.fresh.iter_mut().zip(&self.sums) {
+            *mean = F::of(sum / rows as f64);
+        }
         // Of two sets of samples, the second having the share p of the weight:
         // Σ = (1−p)Σ₁ + pΣ₂ + p(1−p)δδᵀ, where δ = μ₂ − μ₁. So √(rows·(1−p))·δ is one more row.
         let p = rows as f64 / (self.count + rows as f64);
         let weight = F::of((rows as f64 * (1.0 - p)).sqrt());
-        let shift = Zip::from(&mean)
+        Zip::from(&mut self.shift)
+            .and(&self.fresh)
             .and(&self.mean)
-            .map_collect(|&new, &old| weight * (new - old));
-        let between = shift.as_slice().map_or(0.0, |shift| dot(shift, shift));
+            .for_each(|shift, &new, &old| *shift = weight * (new - old));
+        let between = self.shift.as_slice().map_or(0.0, |shift| dot(shift, shift));
         // No element of the sum of outer products is larger than the sum of all squares.
         if !F::of(squares + between).is_finite() {
             return Err(Error::Overflow {
                 what: "the covariance",
             });
         }
-        self.accumulate(&batch, &mean, &shift, p)?;
+        self.accumulate(&batch, p)?;
         let p = F::of(p);
         Zip::from(&mut self.mean)
-            .and(&mean)
+            .and(&self.fresh)
             .for_each(|old, &new| *old += p * (new - *old));
         self.count += rows as f64;
         Ok(())
     }
 
-    /// Σ ← (1−p)·Σ + p/rows·(Σ (x − mean)(x − mean)ᵀ + shift·shiftᵀ), in the lower triangle.
-    fn accumulate(
-        &mut self,
-        batch: &ArrayView2<'_, F>,
-        mean: &Array1<F>,
-        shift: &Array1<F>,
-        p: f64,
-    ) -> Result<(), Error> {
+    /// Σ ← (1−p)·Σ + p/rows·(Σ (x − mean)(x − mean)ᵀ + shift·shiftᵀ), in the lower triangle, with
+    /// the mean of the batch.
+    fn accumulate(&mut self, batch: &ArrayView2<'_, F>, p: f64) -> Result<(), Error> {
         let (rows, width) = batch.dim();
         let needed = rows.min(CHUNK) + 1;
         if self.centred.nrows() < needed {
@@ -151,11 +175,11 @@ impl<F: Scalar> Moments<F> {
             for (mut out, x) in centred.rows_mut().into_iter().zip(chunk.rows()) {
                 Zip::from(&mut out)
                     .and(x)
-                    .and(mean)
+                    .and(&self.fresh)
                     .for_each(|out, &x, &mean| *out = x - mean);
             }
             let (beta, last) = if index == 0 {
-                self.centred.row_mut(rows).assign(shift);
+                self.centred.row_mut(rows).assign(&self.shift);
                 (F::of(1.0 - p), rows + 1)
             } else {
                 (F::one(), rows)
@@ -180,14 +204,20 @@ impl<F: Scalar> State<F> for Moments<F> {
     }
 }
 
-/// Mean of every column, and the sum of the squares of all elements.
-fn column_means<F: Scalar>(batch: &ArrayView2<'_, F>) -> Result<(Array1<F>, f64), Error> {
-    let mut sums = Array1::<f64>::zeros(batch.ncols());
+/// Sum of every column, over `sums`, and that of the squares of all elements, in one pass.
+fn column_sums<F: Scalar>(batch: &ArrayView2<'_, F>, sums: &mut [f64]) -> Result<f64, Error> {
     let mut squares = 0.0;
+    sums.fill(0.0);
     for (row, x) in batch.rows().into_iter().enumerate() {
         squares += match x.as_slice() {
-            Some(x) => dot(x, x),
-            None => x.iter().map(|v| v.f64() * v.f64()).sum(),
+            Some(x) => {
+                (sums.iter_mut().zip(x)).for_each(|(sum, v)| *sum += v.f64());
+                dot(x, x)
+            }
+            None => {
+                (sums.iter_mut().zip(&x)).for_each(|(sum, v)| *sum += v.f64());
+                x.iter().map(|v| v.f64() * v.f64()).sum()
+            }
         };
         if !squares.is_finite() {
             return Err(match x.iter().all(|v| v.is_finite()) {
@@ -197,10 +227,6 @@ fn column_means<F: Scalar>(batch: &ArrayView2<'_, F>) -> Result<(Array1<F>, f64)
                 false => Error::non_finite("batch", row, x.iter()),
             });
         }
-        Zip::from(&mut sums)
-            .and(x)
-            .for_each(|sum, &v| *sum += v.f64());
     }
-    let rows = batch.nrows() as f64;
-    Ok((sums.mapv(|sum| F::of(sum / rows)), squares))
+    Ok(squares)
 }

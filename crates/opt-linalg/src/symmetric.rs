@@ -10,7 +10,7 @@ use crate::kernel::multiply;
 const SPLIT: usize = 1 << 25;
 
 /// A block of C this wide is not split further: each product packs its factors anew.
-const WIDTH: usize = 192;
+const WIDTH: usize = 160;
 
 /// Side of the square tiles of a transposition: two of them fit into the L1 cache.
 pub(crate) const TILE: usize = 32;
@@ -52,7 +52,8 @@ fn blocks<F: Scalar>(
     let flops = [m, n, a.nrows()]
         .iter()
         .fold(2, |f: usize, &k| f.saturating_mul(k));
-    if flops <= SPLIT || m.max(n) <= WIDTH {
+    // On the diagonal smaller, as half of such a block is for nothing.
+    if m.max(n) <= WIDTH || flops <= if diagonal { SPLIT / 4 } else { SPLIT } {
         return multiply(alpha, &a.t(), &b, beta, &mut c);
     }
     let (i, j) = (half(m), half(n));

@@ -79,6 +79,11 @@ impl Dense {
         x.iter().zip(d).all(|(&x, &d)| x + d == x) && d.iter().any(|d| !d.is_zero())
     }
 
+    /// Of h̄ = (h, 1), or of h without a bias.
+    pub(crate) fn inputs(&self) -> usize {
+        self.fan_in + usize::from(self.bias.is_some())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.weight.len() + self.bias.as_ref().map_or(0, Range::len)
     }
@@ -117,24 +122,38 @@ impl Dense {
         Ok(layer)
     }
 
-    /// As [`shown`](Self::shown), of all layers, and refused unless finite. Gives the greatest
-    /// magnitude of an input too.
-    pub(crate) fn all_shown<'a, F, O>(
-        all: &[Self],
-        objective: &'a O,
-    ) -> Result<(Vec<Layer<'a, F>>, F), Error>
+    /// As [`shown`](Self::shown), and refused unless finite.
+    pub(crate) fn shown_finite<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
     where
         F: Scalar,
         O: Layered<F> + ?Sized,
     {
-        let (mut shown, mut most) = (Vec::with_capacity(all.len()), F::zero());
+        let layer = self.shown(objective)?;
+        self.finite(layer.input)?;
+        self.finite(layer.delta)?;
+        Ok(layer)
+    }
+
+    /// As [`shown`](Self::shown), of all layers, over `shown`, and refused unless finite. Gives the
+    /// greatest magnitude of an input.
+    pub(crate) fn show_all<'a, F, O>(
+        all: &[Self],
+        objective: &'a O,
+        shown: &mut Vec<Layer<'a, F>>,
+    ) -> Result<F, Error>
+    where
+        F: Scalar,
+        O: Layered<F> + ?Sized,
+    {
+        let mut most = F::zero();
+        shown.clear();
         for dense in all {
             let layer = dense.shown(objective)?;
             most = most.max(dense.finite(layer.input)?);
             dense.finite(layer.delta)?;
             shown.push(layer);
         }
-        Ok((shown, most))
+        Ok(most)
     }
 
     /// The greatest magnitude of what the layer shows; refused if it is not finite.
@@ -158,5 +177,62 @@ impl Dense {
             index,
             value,
         })
+    }
+}
+
+/// An empty list with the memory of this one, of layers that are borrowed for another time.
+pub(crate) fn recycle<'to, F>(mut list: Vec<Layer<'_, F>>) -> Vec<Layer<'to, F>> {
+    list.clear();
+    // Collected in place.
+    list.into_iter().filter_map(|_| None).collect()
+}
+
+/// What a gradient has beside the layers' δᵀh: of a penalty, and of parameters outside of layers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rest {
+    /// Whether a layer's weight has any.
+    pub(crate) of_layers: Vec<bool>,
+    /// Whether a layer's bias has any.
+    pub(crate) of_biases: Vec<bool>,
+    /// The greatest magnitude but for the layers' weights.
+    pub(crate) outside: f64,
+}
+
+impl Rest {
+    /// Reads the gradient once; refused if it is not finite.
+    pub(crate) fn find<F: Scalar>(
+        &mut self,
+        params: &ParamMap,
+        layers: &[Dense],
+        g: &[F],
+    ) -> Result<(), Error> {
+        params.check_len("gradient", g.len())?;
+        for all in [&mut self.of_layers, &mut self.of_biases] {
+            all.clear();
+            all.resize(layers.len(), false);
+        }
+        self.outside = 0.0;
+        for segment in params.segments() {
+            let most = greatest(&g[segment.range.clone()]).f64();
+            if !most.is_finite() {
+                return params.check_gradient(g);
+            }
+            let here = |dense: &Dense| dense.weight == segment.range;
+            if let Some(index) = layers.iter().position(here) {
+                self.of_layers[index] |= most > 0.0;
+                continue;
+            }
+            self.outside = self.outside.max(most);
+            let here = |dense: &Dense| dense.bias.as_ref() == Some(&segment.range);
+            if let Some(index) = layers.iter().position(here) {
+                self.of_biases[index] |= most > 0.0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is none at all.
+    pub(crate) fn is_none(&self) -> bool {
+        self.outside == 0.0 && !self.of_layers.contains(&true)
     }
 }

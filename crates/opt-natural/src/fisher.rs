@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2};
 use opt_core::{Error, Fisher, Layer, Layered, SampledFisher, Scalar, all_finite};
 
-use crate::dense::Dense;
+use crate::dense::{Dense, recycle};
 use opt_linalg::{Cholesky, Decompose, gram, mirror};
 
 /// Most parameters of one block of a Fisher matrix: of 800 MB in double precision, and of some ten
@@ -133,7 +133,7 @@ where
 }
 
 /// What of the Fisher matrix is asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// One block of everything.
     All,
@@ -144,18 +144,36 @@ pub(crate) enum Part {
 }
 
 /// A sum of outer products of per-sample gradients.
-pub(crate) struct Sum<F> {
+#[derive(Clone, Debug)]
+pub(crate) struct Sum<F: 'static> {
     part: Part,
     /// Empty until the objective has shown its layers.
     blocks: Vec<Block<F>>,
     /// Gradients of some samples, of shape (samples, width of a block).
     rows: Vec<F>,
+    /// Empty between the calls.
+    shown: Vec<Layer<'static, F>>,
 }
 
 impl<F: Scalar> Sum<F> {
     pub(crate) fn new(part: Part) -> Self {
-        let (blocks, rows) = (Vec::new(), Vec::new());
-        Self { part, blocks, rows }
+        let (blocks, rows, shown) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            part,
+            blocks,
+            rows,
+            shown,
+        }
+    }
+
+    /// Begins anew, in the same memory if it is of the same part.
+    pub(crate) fn begin(&mut self, part: Part) {
+        if part != self.part {
+            *self = Self::new(part);
+        }
+        for block in &mut self.blocks {
+            block.matrix.fill(F::zero());
+        }
     }
 
     /// Adds the expectation over the model's labels.
@@ -193,10 +211,12 @@ impl<F: Scalar> Sum<F> {
                 }
             };
         }
-        let rows = &mut self.rows;
-        self.blocks
-            .iter_mut()
-            .try_for_each(|block| block.add(objective, rows))
+        let (rows, mut shown) = (&mut self.rows, recycle(std::mem::take(&mut self.shown)));
+        for block in &mut self.blocks {
+            block.add(objective, rows, &mut shown)?;
+        }
+        self.shown = recycle(shown);
+        Ok(())
     }
 
     fn into_matrix(self) -> Result<Array2<F>, Error> {
@@ -217,14 +237,22 @@ impl<F: Scalar> Sum<F> {
 
 impl<F: Decompose> Sum<F> {
     /// d ← (F + damping·I)⁻¹g; as F is 0 between the blocks, block by block.
-    pub(crate) fn solve(&self, g: &[F], damping: f64, d: &mut [F]) -> Result<(), Error> {
-        for block in &self.blocks {
-            let factor = Cholesky::new(block.matrix.view(), damping)?;
-            let mut b = vec![F::zero(); block.matrix.nrows()];
+    pub(crate) fn solve(&mut self, g: &[F], damping: f64, d: &mut [F]) -> Result<(), Error> {
+        let b = &mut self.rows;
+        for block in &mut self.blocks {
+            let matrix = block.matrix.view();
+            let factor = match &mut block.factor {
+                Some(factor) => {
+                    factor.update(matrix, damping)?;
+                    factor
+                }
+                none => none.insert(Cholesky::new(matrix, damping)?),
+            };
+            b.resize(matrix.nrows(), F::zero());
             for (x, at) in block.places.iter().flat_map(Place::ranges) {
                 b[at].copy_from_slice(&g[x]);
             }
-            factor.solve(&mut b)?;
+            factor.solve(b)?;
             for (x, at) in block.places.iter().flat_map(Place::ranges) {
                 d[x].copy_from_slice(&b[at]);
             }
@@ -237,6 +265,7 @@ impl<F: Decompose> Sum<F> {
 }
 
 /// A layer's place in the parameter vector and in a block.
+#[derive(Clone, Debug)]
 struct Place {
     dense: Dense,
     weight: Range<usize>,
@@ -273,10 +302,13 @@ impl Place {
 }
 
 /// A block on the diagonal of a Fisher matrix.
+#[derive(Clone, Debug)]
 struct Block<F> {
     places: Vec<Place>,
     /// Only its lower triangle counts.
     matrix: Array2<F>,
+    /// Of the damped matrix, once it was solved by.
+    factor: Option<Cholesky<F>>,
 }
 
 impl<F: Scalar> Block<F> {
@@ -286,7 +318,12 @@ impl<F: Scalar> Block<F> {
             return Err(FisherError::TooLarge { block, parameters }.into());
         }
         let matrix = Array2::zeros((parameters, parameters));
-        Ok(Self { places, matrix })
+        let factor = None;
+        Ok(Self {
+            places,
+            matrix,
+            factor,
+        })
     }
 
     fn of_layer(dense: Dense) -> Result<Self, Error> {
@@ -294,11 +331,17 @@ impl<F: Scalar> Block<F> {
         Self::new(&name, len, vec![Place::alone(dense)])
     }
 
-    fn add<O>(&mut self, objective: &O, buffer: &mut Vec<F>) -> Result<(), Error>
+    fn add<'o, O>(
+        &mut self,
+        objective: &'o O,
+        buffer: &mut Vec<F>,
+        shown: &mut Vec<Layer<'o, F>>,
+    ) -> Result<(), Error>
     where
         O: Layered<F> + ?Sized,
     {
-        let (mut shown, mut samples) = (Vec::new(), None);
+        let mut samples = None;
+        shown.clear();
         for place in &self.places {
             let layer = place.dense.shown(objective)?;
             let rows = layer.input.nrows();
@@ -315,7 +358,7 @@ impl<F: Scalar> Block<F> {
             let end = samples.min(start + chunk);
             buffer.resize((end - start) * width, F::zero());
             for (n, row) in (start..end).zip(buffer.chunks_exact_mut(width)) {
-                for (place, layer) in self.places.iter().zip(&shown) {
+                for (place, layer) in self.places.iter().zip(&*shown) {
                     place.gradient(layer, n, row);
                 }
             }

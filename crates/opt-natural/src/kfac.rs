@@ -1,13 +1,17 @@
 use opt_core::{
-    Bound, Choice, Direction, Error, Fallback, FieldVisitor, Hyper, Layer, LayerPlace, Method,
-    ParamMap, Report, SampledFisher, Scalar, Staged, State, Tuned, Visit, all_finite, dot,
+    Bound, Choice, Direction, Error, Fallback, FieldVisitor, Hyper, LayerPlace, Method, ParamMap,
+    Report, SampledFisher, Scalar, Staged, State, Tuned, Visit, each,
 };
 use opt_linalg::Decompose;
+use rayon::prelude::*;
 
 use crate::FisherError;
 use crate::blocks::Blocks;
 use crate::dense::Dense;
-use crate::kronecker::{Along, Quadratic};
+use crate::quadratic::{Along, Quadratic, products};
+
+/// Elements that one thread takes at a time.
+const GRAIN: usize = 1 << 15;
 
 /// Steps between two adaptations of the damping: T₁ of the paper.
 const ADAPT: u64 = 5;
@@ -137,6 +141,7 @@ impl Kfac {
             rest: zeros.clone(),
             step: zeros.clone(),
             next: zeros,
+            along: Default::default(),
         })
     }
 
@@ -159,7 +164,6 @@ impl Kfac {
             settings: Tuned::new::<F>(settings)?,
             blocks: Blocks::new(Dense::all(params, places)?),
             params: params.clone(),
-            rest: vec![F::zero(); params.len()],
         })
     }
 }
@@ -185,7 +189,6 @@ pub struct KfacDirection<F: Scalar> {
     settings: Tuned<KfacSettings>,
     params: ParamMap,
     blocks: Blocks<F>,
-    rest: Vec<F>,
 }
 
 opt_core::tune_by!(KfacDirection, settings);
@@ -193,16 +196,19 @@ opt_core::tune_by!(KfacDirection, settings);
 impl<F: Decompose, O: SampledFisher<F> + ?Sized> Direction<F, O> for KfacDirection<F> {
     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
         self.params.check_len("x", x.len())?;
-        let (rest, blocks) = (&mut self.rest, &mut self.blocks);
-        let mut report = blocks.differentiate(objective, &self.params, x, rest)?;
+        let (blocks, decay) = (&mut self.blocks, self.settings.decay);
+        let mut report = blocks.differentiate(objective, &self.params, x, d)?;
         let (t, invert) = blocks.turn(self.settings.period);
-        let shown = blocks.sample(objective, x, t)?;
+        blocks.sample(objective, x, t)?;
         let damping = (self.settings.damping, 1.0);
-        if blocks.refresh(&shown, invert, self.settings.decay, damping)? > 1.0 {
+        let scale = inside(|| {
+            let scale = blocks.refresh(invert, decay, damping)?;
+            blocks.precondition(F::one(), d)?;
+            Ok::<_, Error>(scale)
+        })?;
+        if scale > 1.0 {
             report.fallback = Some(Fallback::DampingRaised);
         }
-        d.copy_from_slice(rest);
-        blocks.precondition(&shown, rest, d)?;
         if blocks.vanishes(x, d) {
             report.fallback = Some(Fallback::Vanishes);
         }
@@ -216,7 +222,7 @@ impl<F: Decompose> Staged for KfacDirection<F> {
     }
 }
 
-impl<F: Scalar> State<F> for KfacDirection<F> {
+impl<F: Decompose> State<F> for KfacDirection<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         self.blocks.visit(visitor);
     }
@@ -231,12 +237,14 @@ pub struct KfacMethod<F: Scalar> {
     velocity: Vec<F>,
     /// λ is the hyper-parameter times this.
     scale: f64,
-    /// The gradient but for the part that deltas and inputs make.
+    /// The gradient but for the part that deltas and inputs make; unused if that is 0.
     rest: Vec<F>,
     /// Δ, then δθ.
     step: Vec<F>,
     /// θ after the step.
     next: Vec<F>,
+    /// What the model knows of Δ and of the last step.
+    along: [Along; 2],
 }
 
 opt_core::tune_by!(KfacMethod, hyper);
@@ -247,25 +255,22 @@ impl<F: Decompose> KfacMethod<F> {
         self.hyper.damping * self.scale
     }
 
-    /// Turns Δ into δθ; gives M(δθ) if it was needed.
-    fn lengthen(
-        &mut self,
-        shown: &[Layer<'_, F>],
-        model: bool,
-        lambda: f64,
-    ) -> Result<Option<f64>, Error> {
+    /// Turns Δ into δθ, and makes θ after the step; gives M(δθ) if it was needed.
+    fn lengthen(&mut self, x: &[F], model: bool, lambda: f64) -> Result<Option<f64>, Error> {
         let fixed = self.hyper.step_size == StepSize::Fixed;
         let (mut alpha, mut mu, mut predicted) = (self.hyper.lr, self.hyper.momentum, None);
-        let (blocks, step, last) = (&self.blocks, &self.step, &self.velocity);
         if model {
-            let along = |v| Along::new(&blocks.layers, shown, &blocks.deltas, &self.rest, v);
-            let (d, v) = (along(step)?, along(last)?);
+            let (blocks, rest, [d, v]) = (&mut self.blocks, &self.rest, &mut self.along);
+            blocks.along(&self.step, &self.velocity)?;
+            d.gather(0, blocks, (rest, &self.step));
+            v.gather(1, blocks, (rest, &self.velocity));
+            let [dd, dv, vv] = products(&self.step, &self.velocity);
             let model = Quadratic {
                 slope: [d.slope, v.slope],
                 curvature: [
-                    d.curvature(&d) + lambda * dot(step, step),
-                    d.curvature(&v) + lambda * dot(step, last),
-                    v.curvature(&v) + lambda * dot(last, last),
+                    d.curvature(d) + lambda * dd,
+                    d.curvature(v) + lambda * dv,
+                    v.curvature(v) + lambda * vv,
                 ],
             };
             if !fixed {
@@ -274,9 +279,25 @@ impl<F: Decompose> KfacMethod<F> {
             }
             predicted = Some(model.at(alpha, mu));
         }
-        let (alpha, mu) = (F::of(alpha), F::of(mu));
-        (self.step.iter_mut().zip(last)).for_each(|(d, &v)| *d = alpha * *d + mu * v);
+        if !self.extend(x, F::of(alpha), F::of(mu)) {
+            return Err(FisherError::NonFinite("the step").into());
+        }
         Ok(predicted)
+    }
+
+    /// δθ ← αΔ + μδθ, and θ + δθ, in one pass; gives whether both are finite.
+    fn extend(&mut self, x: &[F], alpha: F, mu: F) -> bool {
+        let steps = self.step.par_chunks_mut(GRAIN);
+        let all = steps.zip(self.velocity.par_chunks(GRAIN));
+        let all = all.zip(self.next.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)));
+        let finite = all.map(|((step, last), (next, x))| {
+            next.copy_from_slice(x);
+            each(step, last, [next], move |d, v, [x]| {
+                let d = alpha * d + mu * v;
+                (d, [x + d])
+            })
+        });
+        finite.reduce(|| true, |a, b| a & b)
     }
 
     /// The factor on λ after ρ; none if the loss after the step is not finite, or could not be had.
@@ -294,15 +315,22 @@ impl<F: Decompose> KfacMethod<F> {
         })
     }
 
-    /// Writes Δ, and stages the factors; gives the factor on λ.
-    fn propose(&mut self, shown: &[Layer<'_, F>], invert: bool) -> Result<f64, Error> {
+    /// Writes Δ over the rest of the gradient, and stages the factors; gives the factor on λ.
+    fn propose(&mut self, invert: bool) -> Result<f64, Error> {
         let (blocks, hyper) = (&mut self.blocks, &*self.hyper);
+        if !blocks.rest.is_none() {
+            self.rest.copy_from_slice(&self.step);
+        }
         let damping = (hyper.damping, self.scale);
-        let scale = blocks.refresh(shown, invert, hyper.decay, damping)?;
-        blocks.precondition(shown, &self.rest, &mut self.step)?;
-        self.step.iter_mut().for_each(|d| *d = -*d);
+        let scale = blocks.refresh(invert, hyper.decay, damping)?;
+        blocks.precondition(-F::one(), &mut self.step)?;
         Ok(scale)
     }
+}
+
+/// Inside of the pool: else every product would wake it from outside.
+fn inside<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::join(f, || ()).0
 }
 
 impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> {
@@ -310,30 +338,20 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
         self.params.check_len("x", x.len())?;
         let (t, invert) = self.blocks.turn(self.hyper.period);
         let adapt = self.hyper.damping_decay < 1.0 && t.is_multiple_of(ADAPT);
-        let rest = &mut self.rest;
-        let mut report = self
-            .blocks
-            .differentiate(objective, &self.params, x, rest)?;
-        let mut shown = self.blocks.sample(objective, x, t)?;
-        let mut scale = self.propose(&shown, invert)?;
+        let (blocks, step) = (&mut self.blocks, &mut self.step);
+        let mut report = blocks.differentiate(objective, &self.params, x, step)?;
+        blocks.sample(objective, x, t)?;
+        let mut scale = inside(|| self.propose(invert))?;
         if scale > self.scale {
             report.fallback = Some(Fallback::DampingRaised);
         }
         let lambda = self.hyper.damping * scale;
         let model = adapt || self.hyper.step_size != StepSize::Fixed;
         if model && invert {
-            // These labels are in the inverses.
-            drop(shown);
-            shown = self.blocks.sample(objective, x, t | FRESH)?;
+            // Those labels are in the inverses.
+            self.blocks.sample(objective, x, t | FRESH)?;
         }
-        let predicted = self.lengthen(&shown, model, lambda)?;
-        drop(shown);
-        for ((next, &x), &step) in self.next.iter_mut().zip(&*x).zip(&self.step) {
-            *next = x + step;
-        }
-        if !all_finite(&self.next) {
-            return Err(FisherError::NonFinite("the step").into());
-        }
+        let predicted = inside(|| self.lengthen(x, model, lambda))?;
         if self.blocks.vanishes(x, &self.step) {
             report.fallback = Some(Fallback::Vanishes);
         }
@@ -348,14 +366,15 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
         }
         std::mem::swap(&mut self.velocity, &mut self.step);
         self.blocks.commit();
-        x.copy_from_slice(&self.next);
+        let all = x.par_chunks_mut(GRAIN).zip(self.next.par_chunks(GRAIN));
+        all.for_each(|(x, next)| x.copy_from_slice(next));
         self.scale = scale.clamp(LIMITS.0, LIMITS.1);
         objective.accept();
         Ok(report)
     }
 }
 
-impl<F: Scalar> State<F> for KfacMethod<F> {
+impl<F: Decompose> State<F> for KfacMethod<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         visitor.number("scale", &mut self.scale);
         self.blocks.visit(visitor);

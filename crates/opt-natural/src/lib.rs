@@ -127,6 +127,8 @@
 #[cfg(not(any(feature = "lapack", feature = "faer")))]
 compile_error!("turn on a feature of opt-natural: `lapack`, which is its default, or `faer`");
 
+mod apply;
+mod block;
 mod blocks;
 mod coordinates;
 mod dense;
@@ -137,6 +139,7 @@ mod kronecker;
 mod natural_gradient;
 mod preconditioner;
 mod prong;
+mod quadratic;
 mod zoo;
 
 pub use coordinates::{ProngCoordinates, Whiten};

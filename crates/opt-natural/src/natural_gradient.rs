@@ -41,6 +41,15 @@ impl Choice for Blocks {
     const ALL: &'static [(&'static str, Self)] = &[("full", Self::Full), ("layers", Self::Layers)];
 }
 
+impl From<Blocks> for Part {
+    fn from(blocks: Blocks) -> Self {
+        match blocks {
+            Blocks::Full => Self::All,
+            Blocks::Layers => Self::Layers,
+        }
+    }
+}
+
 /// The natural gradient, damped (Amari, Natural gradient works efficiently in learning, 1998).
 ///
 /// ```text
@@ -115,6 +124,7 @@ impl NaturalGradient {
             params: params.clone(),
             t: 0,
             gradient: vec![F::zero(); params.len()],
+            sum: Sum::new(self.blocks.into()),
         })
     }
 
@@ -182,6 +192,8 @@ pub struct NaturalDirection<F: Scalar> {
     params: ParamMap,
     t: u64,
     gradient: Vec<F>,
+    /// What a step works in.
+    sum: Sum<F>,
 }
 
 opt_core::tune_by!(NaturalDirection, settings);
@@ -191,10 +203,8 @@ impl<F: Decompose, O: Fisher<F> + ?Sized> Direction<F, O> for NaturalDirection<F
         self.params.check_len("x", x.len())?;
         let report = Report::new(objective.grad(x, &mut self.gradient)?)?;
         self.params.check_gradient(&self.gradient)?;
-        let mut sum = Sum::new(match self.settings.blocks {
-            Blocks::Full => Part::All,
-            Blocks::Layers => Part::Layers,
-        });
+        let sum = &mut self.sum;
+        sum.begin(self.settings.blocks.into());
         match self.settings.curvature {
             Curvature::Fisher => sum.exact(objective, x)?,
             Curvature::SampledFisher => {

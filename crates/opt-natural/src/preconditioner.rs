@@ -1,14 +1,17 @@
-use ndarray::ArrayViewMut2;
 use opt_core::{
     Bound, Direction, Error, Fallback, FieldVisitor, Hyper, Layer, LayerPlace, Layered, ParamMap,
-    Prefixed, Report, Scalar, Staged, State, Tuned, Visit, each, greatest,
+    Prefixed, Report, Scalar, Staged, State, Tuned, Visit,
 };
-use opt_linalg::{Decompose, Eigh, Moments, gemm};
+use opt_linalg::Decompose;
 use rayon::prelude::*;
 
 use crate::FisherError;
-use crate::dense::Dense;
-use crate::factor::{Buffers, Factor};
+use crate::apply::{Buffers, How, Side};
+use crate::dense::{Dense, Rest, recycle};
+use crate::factor::Factor;
+
+/// Elements of statistics that are not worth a second thread.
+const FEW: usize = 1 << 15;
 
 /// What PRONG's direction goes by: see [`Prong`](crate::Prong) and
 /// [`ProngPlus`](crate::ProngPlus).
@@ -44,11 +47,13 @@ pub struct ProngDirection<F: Scalar> {
     params: ParamMap,
     layers: Vec<Dense>,
     factors: Vec<Factor<F>>,
-    eigh: Vec<Eigh<F>>,
     counts: Counts,
     /// What counts from the next commit on.
     next: Option<Next>,
     buffers: Buffers<F>,
+    rest: Rest,
+    /// Empty between the steps.
+    shown: Vec<Layer<'static, F>>,
 }
 
 opt_core::tune_by!(ProngDirection, settings);
@@ -84,11 +89,12 @@ impl<F: Decompose> ProngDirection<F> {
             settings: Tuned::new::<F>(settings)?,
             params: params.clone(),
             factors: factors.collect(),
-            eigh: vec![Eigh::new(); layers.len()],
             layers,
             counts: Counts::default(),
             next: None,
             buffers: Buffers::default(),
+            rest: Rest::default(),
+            shown: Vec::new(),
         })
     }
 
@@ -102,9 +108,9 @@ impl<F: Decompose> ProngDirection<F> {
     where
         O: Layered<F> + ?Sized,
     {
-        let widths = self.layers.iter().map(|dense| dense.fan_in);
-        let mut moments: Vec<_> = widths.map(Moments::new).collect();
         let samples = usize::try_from(self.settings.samples).unwrap_or(usize::MAX);
+        let factors = &mut self.factors;
+        let mut moments: Vec<_> = factors.iter_mut().map(Factor::begin).collect();
         let shown = objective.observe(
             x,
             samples,
@@ -114,20 +120,23 @@ impl<F: Decompose> ProngDirection<F> {
             },
         )?;
         if shown > 0 {
-            self.prepare(&moments)?;
+            let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
+            self.stage_all(|factor, _| factor.prepare(eps, refreshes))?;
         }
         Ok(shown)
     }
 
-    /// Stages new factors for all layers, or for none.
-    fn prepare(&mut self, moments: &[Moments<F>]) -> Result<(), Error> {
-        let eps = self.settings.eps;
-        // A decomposition runs on the thread that calls it, so the layers go side by side.
-        let all = self.factors.par_iter_mut().zip(moments).zip(&mut self.eigh);
-        let results: Vec<_> = all
-            .map(|((factor, moments), eigh)| factor.prepare(moments, eps, eigh))
-            .collect();
-        let done = results.into_iter().collect::<Result<(), _>>();
+    /// Stages new factors for all layers, or for none. A decomposition runs on the thread that calls
+    /// it, so the layers go side by side.
+    fn stage_all(
+        &mut self,
+        stage: impl Fn(&mut Factor<F>, usize) -> Result<(), opt_linalg::Error> + Sync,
+    ) -> Result<(), Error> {
+        let all = self.factors.par_iter_mut().enumerate();
+        // One by one: a factor of order 1,000 takes as long as all the small ones.
+        let done = all
+            .with_max_len(1)
+            .try_for_each(|(index, factor)| stage(factor, index));
         if done.is_err() {
             self.factors.iter_mut().for_each(Factor::unstage);
         }
@@ -215,56 +224,59 @@ impl<F: Decompose> ProngDirection<F> {
 
     /// Stages factors from the statistics with this minibatch.
     fn refreshed(&mut self, layers: &[Layer<'_, F>], collect: bool) -> Result<(), Error> {
-        let mut moments = Vec::with_capacity(layers.len());
-        for (factor, layer) in self.factors.iter().zip(layers) {
-            let mut fresh = factor.moments.clone();
-            if collect {
-                fresh.update(layer.input)?;
-            }
-            moments.push(fresh);
-        }
-        self.prepare(&moments)
+        let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
+        self.stage_all(|factor, index| {
+            let layer = layers.get(index).filter(|_| collect);
+            factor.refresh(layer.map(|layer| layer.input), eps, refreshes)
+        })
     }
 
-    /// Adds what the layers' gradients lack to `d`, preconditioned.
-    fn precondition(&mut self, layers: &[Layer<'_, F>], d: &mut [F]) -> Result<(), Error> {
-        let (one, how) = (F::one(), (self.settings.eps, self.settings.decay));
-        for ((dense, factor), layer) in self.layers.iter().zip(&mut self.factors).zip(layers) {
-            let whitened = factor.precondition(layer.input, how, &mut self.buffers)?;
-            let Some(whitened) = whitened else {
+    /// Adds what the layers' gradients lack to `d`, preconditioned. Gives what no element of `d` is
+    /// greater than.
+    fn precondition(&mut self, layers: &[Layer<'_, F>], d: &mut [F]) -> Result<f64, Error> {
+        let mut bound = self.rest.outside;
+        let all = self.layers.iter().zip(&mut self.factors).zip(layers);
+        for (((dense, factor), layer), &rest) in all.zip(&self.rest.of_layers) {
+            let how = How {
+                eps: self.settings.eps,
+                decay: self.settings.decay,
+                side: Side::cheaper(layer.input.nrows(), dense.fan_out, rest),
+                rest,
+            };
+            let most = factor.precondition(dense, layer, how, &mut self.buffers, d)?;
+            let Some(most) = most else {
                 return Err(FisherError::Overflow {
                     what: "the running variances",
                     layer: dense.name.clone(),
                 }
                 .into());
             };
-            let (mut rest_along, shape) = (None, (dense.fan_out, dense.fan_in));
-            if greatest(&d[dense.weight.clone()]) > F::zero() {
-                let (rest, along) = factor.precondition_rest(dense.weight(d)?, how)?;
-                dense.weight_mut(d)?.assign(&rest);
-                rest_along = Some(along);
-            }
-            let weight = &mut d[dense.weight.clone()];
-            let weight = ArrayViewMut2::from_shape(shape, weight).map_err(Error::objective)?;
-            gemm(one, layer.delta.t(), whitened.rows, one, weight)?;
-            let Some(bias) = dense.bias.clone() else {
-                continue;
+            // A NaN would be passed over.
+            bound = if most.is_nan() {
+                f64::INFINITY
+            } else {
+                bound.max(most)
             };
-            let bias = &mut d[bias];
-            for (delta, &along) in layer.delta.rows().into_iter().zip(whitened.along) {
-                let share = one - along;
-                match delta.as_slice() {
-                    Some(delta) => {
-                        each(bias, delta, [], move |b, d, []| (b + share * d, []));
-                    }
-                    None => (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += share * d),
-                }
-            }
-            if let Some(along) = rest_along {
-                bias.iter_mut().zip(&along).for_each(|(b, &a)| *b -= a);
-            }
         }
-        Ok(())
+        Ok(bound)
+    }
+
+    /// What a step learns from the layers, inside of the pool: else every product would wake it from
+    /// outside. Gives whether x moves, too.
+    fn learn(
+        &mut self,
+        layers: &[Layer<'_, F>],
+        most: F,
+        observed: bool,
+        d: &mut [F],
+    ) -> Result<(Next, Option<Fallback>, Option<f64>), Error> {
+        let inside = || {
+            let (next, fallback) = self.follow(layers, most, observed)?;
+            let moves = next.counts.refreshes > 0;
+            let bound = moves.then(|| self.precondition(layers, d)).transpose()?;
+            Ok((next, fallback, bound))
+        };
+        rayon::join(inside, || ()).0
     }
 }
 
@@ -278,22 +290,17 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
             _ => 0,
         };
         let mut report = Report::new(objective.deltas(x, d)?)?;
-        self.params.check_gradient(d)?;
-        let (layers, most) = Dense::all_shown(&self.layers, &*objective)?;
-        // Inside the pool: else every product would wake it from outside.
-        let joined = rayon::join(
-            || {
-                let (next, fallback) = self.follow(&layers, most, observed > 0)?;
-                let moves = next.counts.refreshes > 0;
-                if moves {
-                    self.precondition(&layers, d)?;
-                }
-                Ok::<_, Error>((next, fallback, moves))
-            },
-            || (),
-        );
-        let (mut next, fallback, moves) = joined.0?;
-        (report.fallback, report.moves) = (fallback, moves);
+        self.rest.find(&self.params, &self.layers, d)?;
+        let mut layers = recycle(std::mem::take(&mut self.shown));
+        let most = Dense::show_all(&self.layers, &*objective, &mut layers)?;
+        let (mut next, fallback, bound) = self.learn(&layers, most, observed > 0, d)?;
+        self.shown = recycle(layers);
+        (report.fallback, report.moves) = (fallback, bound.is_some());
+        // Rounding adds less than twice as much, up to a million rows.
+        report.bound = bound
+            .map(|bound| F::of(2.0 * bound))
+            .filter(|b| b.is_finite());
+        let moves = report.moves;
         if moves {
             next.counts.since = next.counts.since.saturating_add(1);
         }
@@ -314,10 +321,11 @@ impl<F: Decompose> Staged for ProngDirection<F> {
             return;
         };
         self.counts = counts;
-        let fits = self
-            .factors
-            .iter_mut()
-            .fold(true, |fits, factor| factor.commit(keep) & fits);
+        let staged: usize = self.factors.iter().map(Factor::pending).sum();
+        let all = self.factors.par_iter_mut();
+        let all = all.with_min_len(if staged > FEW { 1 } else { usize::MAX });
+        let commit = |factor: &mut Factor<F>| factor.commit(keep);
+        let fits = all.map(commit).reduce(|| true, |a, b| a & b);
         if !fits {
             // Begins anew, and says so at the next refresh by having none.
             self.factors.iter_mut().for_each(Factor::forget);
@@ -326,7 +334,7 @@ impl<F: Decompose> Staged for ProngDirection<F> {
     }
 }
 
-impl<F: Scalar> State<F> for ProngDirection<F> {
+impl<F: Decompose> State<F> for ProngDirection<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         for (dense, factor) in self.layers.iter().zip(&mut self.factors) {
             factor.visit(&mut Prefixed::new(&*dense.name, visitor));

@@ -1,4 +1,4 @@
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use opt_core::{Bound, all_finite};
 
 use super::{Decompose, copy_lower, resize, square};
@@ -31,14 +31,18 @@ impl<F: Decompose> Cholesky<F> {
     /// # Errors
     /// As [`update`](Self::update).
     pub fn new(a: ArrayView2<'_, F>, damping: f64) -> Result<Self, Error> {
-        let (factor, spare) = (Vec::new(), Vec::new());
-        let mut new = Self {
-            n: 0,
-            factor,
-            spare,
-        };
+        let mut new = Self::empty();
         new.update(a, damping)?;
         Ok(new)
+    }
+
+    /// Of no matrix yet: a workspace.
+    pub(crate) fn empty() -> Self {
+        Self {
+            n: 0,
+            factor: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     /// Factorizes A + damping·I, where `a` has the lower triangle of A; above the diagonal, it is
@@ -100,13 +104,27 @@ impl<F: Decompose> Cholesky<F> {
             *out = zeros(n).ok_or(Error::TooLarge { order: n })?;
         }
         let slice = out.as_slice_mut().ok_or(Error::TooLarge { order: n })?;
-        F::invert(n, &self.factor, slice)?;
-        mirror(out.view_mut());
-        if !out.as_slice().is_some_and(all_finite) {
+        self.inverse_over(slice)
+    }
+
+    /// As [`inverse`](Self::inverse), over n·n elements.
+    pub(crate) fn inverse_over(&self, out: &mut [F]) -> Result<(), Error> {
+        let n = self.n;
+        F::invert(n, &self.factor, out)?;
+        let both = ArrayViewMut2::from_shape((n, n), &mut *out);
+        mirror(both.map_err(|_| Error::TooLarge { order: n })?);
+        if !all_finite(out) {
             return Err(Error::Overflow {
                 what: "the inverse",
             });
         }
         Ok(())
+    }
+
+    /// Makes room for factors of so many elements.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        for buffer in [&mut self.factor, &mut self.spare] {
+            buffer.reserve(len.saturating_sub(buffer.len()));
+        }
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod faulty;
 mod kfac;
 mod linear;
+mod low_rank;
 mod model;
 mod names;
 mod natural_gradient;

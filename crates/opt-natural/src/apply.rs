@@ -1,0 +1,327 @@
+//! The direction of one dense layer from its inverse, by the side that takes fewer products: the
+//! rows of the minibatch, or those of the gradient.
+
+use ndarray::{Array1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
+use opt_core::{Error, Layer, Scalar, all_finite, dot, each, greatest};
+use opt_linalg::{Decompose, gemm};
+use rayon::prelude::*;
+
+use crate::dense::Dense;
+use crate::factor::{Factor, Inverse};
+
+/// Which rows are multiplied by the inverse P.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those of the minibatch: δᵀ((h − c)P). Not for a gradient that has a rest.
+    Batch,
+    /// Those of the gradient: (δᵀ(h − c) + R)P, with the gradient R of a penalty.
+    Gradient,
+}
+
+impl Side {
+    /// With a penalty the rows of R are multiplied in any case; without one, there are fan_out rows
+    /// in the gradient, and those of the minibatch in the other.
+    pub(crate) fn cheaper(rows: usize, fan_out: usize, rest: bool) -> Self {
+        if rest || fan_out < rows {
+            Self::Gradient
+        } else {
+            Self::Batch
+        }
+    }
+}
+
+/// What a layer's direction depends on, beside its factor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) eps: f64,
+    /// Of the running variances, with the diagonal correction.
+    pub(crate) decay: Option<f64>,
+    pub(crate) side: Side,
+    /// Whether the gradient of the weight has a part beside δᵀh, which is in `d`.
+    pub(crate) rest: bool,
+}
+
+/// Buffers of a preconditioning, shared by the layers; they grow to the largest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Buffers<F> {
+    /// h − c.
+    centred: Vec<F>,
+    rows: Vec<F>,
+    /// Of a product of low rank.
+    thin: Vec<F>,
+    along: Vec<F>,
+    /// As many as the weight has.
+    wide: Vec<F>,
+    scales: Vec<F>,
+}
+
+impl<F: Decompose> Factor<F> {
+    /// Writes ΔW = (δᵀ(h − c) + R)(Σ + εI)⁻¹ and Δb = Σδ − ΔW·c over the layer's part of `d`, which
+    /// holds R; stages the running variances. Gives what no element of it is greater than; `None`
+    /// if the running variances overflow.
+    pub(crate) fn precondition(
+        &mut self,
+        dense: &Dense,
+        layer: &Layer<'_, F>,
+        how: How,
+        buffers: &mut Buffers<F>,
+        d: &mut [F],
+    ) -> Result<Option<f64>, Error> {
+        let (rows, n) = layer.input.dim();
+        let (inverse, followed) = self.halves();
+        let centred = shaped(&mut buffers.centred, rows, n)?;
+        let mut centred = centre(layer.input, &inverse.c, centred);
+        let mut whitened = shaped(&mut buffers.rows, rows, n)?;
+        if let Some(decay) = how.decay {
+            let (zero, one) = (F::zero(), F::one());
+            let axes = inverse.axes.t();
+            gemm(one, centred.view(), axes, zero, whitened.view_mut())?;
+            followed.assign(&inverse.variance);
+            follow(followed, whitened.view(), decay);
+            if !followed.as_slice().is_some_and(all_finite) {
+                return Ok(None);
+            }
+            scales(followed, how.eps, &mut buffers.scales);
+            // What is centred has served: now it is what goes by the axes.
+            if how.side == Side::Batch {
+                scale_columns(whitened.view(), &buffers.scales, centred.view_mut());
+            } else {
+                std::mem::swap(&mut centred, &mut whitened);
+            }
+        }
+        let thin = &mut buffers.thin;
+        if how.side == Side::Gradient {
+            let wide = shaped(&mut buffers.wide, dense.fan_out, n)?;
+            let side = (centred.view(), wide, &*buffers.scales);
+            return by_gradient(inverse, (dense, layer), how, side, thin, d).map(Some);
+        }
+        inverse.product(how, centred.view(), whitened.view_mut(), thin)?;
+        buffers
+            .along
+            .resize(buffers.along.len().max(rows), F::zero());
+        let along = &mut buffers.along[..rows];
+        by_batch(inverse, (dense, layer), (whitened.view(), along), d).map(Some)
+    }
+}
+
+impl<F: Decompose> Inverse<F> {
+    /// What is centred, or scaled along the axes, times the inverse, or the axes.
+    fn product(
+        &self,
+        how: How,
+        x: ArrayView2<'_, F>,
+        out: ArrayViewMut2<'_, F>,
+        thin: &mut Vec<F>,
+    ) -> Result<(), Error> {
+        Ok(match how.decay {
+            None => self.plain.product(x, out, thin)?,
+            Some(_) => gemm(F::one(), x, self.axes.view(), F::zero(), out)?,
+        })
+    }
+}
+
+/// From the whitened rows.
+fn by_batch<F: Decompose>(
+    inverse: &Inverse<F>,
+    (dense, layer): (&Dense, &Layer<'_, F>),
+    (whitened, along): (ArrayView2<'_, F>, &mut [F]),
+    d: &mut [F],
+) -> Result<f64, Error> {
+    let (rows, n) = whitened.dim();
+    let weight = dense.weight_mut(d)?;
+    gemm(F::one(), layer.delta.t(), whitened, F::zero(), weight)?;
+    if let Some(bias) = dense.bias.clone() {
+        let all = along.par_iter_mut().with_min_len(few_rows(n)).enumerate();
+        all.for_each(|(index, along)| *along = inner(whitened.row(index), &inverse.c));
+        let bias = &mut d[bias];
+        for (delta, &along) in layer.delta.rows().into_iter().zip(&*along) {
+            let share = F::one() - along;
+            match delta.as_slice() {
+                Some(delta) => {
+                    each(bias, delta, [], move |b, d, []| (b + share * d, []));
+                }
+                None => (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += share * d),
+            }
+        }
+    }
+    let most = |of: ArrayView2<'_, F>| of.as_slice().map_or(f64::INFINITY, |of| greatest(of).f64());
+    // Each element is a sum over the rows.
+    let bound = rows as f64 * most(layer.delta) * most(whitened);
+    Ok(bound.max(of_bias(dense, d)))
+}
+
+/// From the gradient δᵀ(h − c), or with the diagonal correction that along the axes, over `wide`.
+fn by_gradient<F: Decompose>(
+    inverse: &Inverse<F>,
+    (dense, layer): (&Dense, &Layer<'_, F>),
+    how: How,
+    (rows, mut wide, scales): (ArrayView2<'_, F>, ArrayViewMut2<'_, F>, &[F]),
+    thin: &mut Vec<F>,
+    d: &mut [F],
+) -> Result<f64, Error> {
+    let (zero, one) = (F::zero(), F::one());
+    gemm(one, layer.delta.t(), rows, zero, wide.view_mut())?;
+    match how.decay {
+        None if how.rest => wide += &dense.weight(d)?,
+        None => {}
+        Some(_) => {
+            if how.rest {
+                let axes = inverse.axes.t();
+                gemm(one, dense.weight(d)?, axes, one, wide.view_mut())?;
+            }
+            for mut row in wide.rows_mut() {
+                (row.iter_mut().zip(scales)).for_each(|(g, &s)| *g *= s);
+            }
+        }
+    }
+    inverse.product(how, wide.view(), dense.weight_mut(d)?, thin)?;
+    if let Some(bias) = dense.bias.clone() {
+        let bias = &mut d[bias];
+        for delta in layer.delta.rows() {
+            (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += d);
+        }
+        for (unit, index) in dense.bias.clone().into_iter().flatten().enumerate() {
+            let along = inner(dense.weight(d)?.row(unit), &inverse.c);
+            d[index] -= along;
+        }
+    }
+    let most = greatest(&d[dense.weight.clone()]).f64();
+    Ok(most.max(of_bias(dense, d)))
+}
+
+fn of_bias<F: Scalar>(dense: &Dense, d: &[F]) -> f64 {
+    let bias = dense.bias.clone();
+    bias.map_or(0.0, |bias| greatest(&d[bias]).f64())
+}
+
+fn inner<F: Scalar>(row: ndarray::ArrayView1<'_, F>, c: &Array1<F>) -> F {
+    match (row.as_slice(), c.as_slice()) {
+        (Some(row), Some(c)) => F::of(dot(row, c)),
+        _ => row.dot(c),
+    }
+}
+
+fn shaped<F: Scalar>(
+    buffer: &mut Vec<F>,
+    rows: usize,
+    n: usize,
+) -> Result<ArrayViewMut2<'_, F>, Error> {
+    buffer.resize(buffer.len().max(rows * n), F::zero());
+    ArrayViewMut2::from_shape((rows, n), &mut buffer[..rows * n]).map_err(Error::objective)
+}
+
+/// 1/(variance + ε).
+fn scales<F: Scalar>(variance: &Array1<F>, eps: f64, out: &mut Vec<F>) {
+    let eps = F::of(eps);
+    out.clear();
+    out.extend(variance.iter().map(|&v| F::one() / (v + eps)));
+}
+
+fn scale_columns<F: Scalar>(from: ArrayView2<'_, F>, scales: &[F], mut to: ArrayViewMut2<'_, F>) {
+    for (mut to, from) in to.rows_mut().into_iter().zip(from.rows()) {
+        let all = to.iter_mut().zip(from).zip(scales);
+        all.for_each(|((to, &v), &s)| *to = s * v);
+    }
+}
+
+/// h − c for every row h: as many numbers as all activations.
+fn centre<'a, F: Scalar>(
+    input: ArrayView2<'_, F>,
+    c: &Array1<F>,
+    mut out: ArrayViewMut2<'a, F>,
+) -> ArrayViewMut2<'a, F> {
+    let n = input.ncols();
+    let rows = out.as_slice_mut().unwrap_or_default();
+    let rows = rows
+        .par_chunks_exact_mut(n.max(1))
+        .with_min_len(few_rows(n));
+    rows.enumerate().for_each(|(index, out)| {
+        let rows = Zip::from(ArrayViewMut1::from(out)).and(input.row(index));
+        rows.and(c).for_each(|out, &x, &c| *out = x - c);
+    });
+    out
+}
+
+/// Variances of the minibatch along the axes, into the running ones.
+fn follow<F: Scalar>(variance: &mut Array1<F>, projected: ArrayView2<'_, F>, decay: f64) {
+    let rows = projected.nrows() as f64;
+    let (keep, fresh) = (F::of(decay), F::of((1.0 - decay) / rows));
+    *variance *= keep;
+    for row in projected.rows() {
+        variance.zip_mut_with(&row, |v, &p| *v += fresh * p * p);
+    }
+}
+
+/// Rows of `n` elements that are not worth a second thread.
+fn few_rows(n: usize) -> usize {
+    (1 << 13) / n.max(1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use opt_core::{LayerPlace, ParamMap};
+
+    use super::*;
+
+    fn wave<F: Scalar>(rows: usize, columns: usize, salt: f64) -> Array2<F> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| {
+            F::of((1.7 * i as f64 + 2.3 * j as f64 + salt).sin() + 0.1 * ((i * j) as f64).cos())
+        })
+    }
+
+    /// (n, fan_out, rows, with a bias, with the diagonal correction).
+    type Case = (usize, usize, usize, bool, bool);
+
+    fn compare<F: Decompose>(case: Case, tolerance: f64) {
+        let (n, fan_out, rows, biased, diagonal) = case;
+        let shapes = [("w", vec![fan_out, n]), ("b", vec![fan_out])];
+        let params = ParamMap::new(shapes).unwrap();
+        let places = [LayerPlace::dense(0, biased.then_some(1))];
+        let dense = Dense::all(&params, &places).unwrap().remove(0);
+        let mut factor = Factor::<F>::new(n, diagonal);
+        let statistics = wave::<F>(3 * n, n, 0.4);
+        factor.begin().update(statistics.view()).unwrap();
+        factor.prepare(0.3, 0).unwrap();
+        let (input, delta) = (wave::<F>(rows, n, 0.9), wave::<F>(rows, fan_out, 1.3));
+        let layer = Layer::new(input.view(), delta.view());
+        let both = [Side::Batch, Side::Gradient].map(|side| {
+            let how = How {
+                eps: 0.3,
+                decay: diagonal.then_some(0.9),
+                side,
+                rest: false,
+            };
+            let mut d = vec![F::zero(); params.len()];
+            let mut buffers = Buffers::default();
+            let done = factor.precondition(&dense, &layer, how, &mut buffers, &mut d);
+            let bound = done.unwrap().unwrap();
+            assert!(greatest(&d).f64() <= bound * 1.001, "{case:?}, {side:?}");
+            d
+        });
+        let scale = greatest(&both[0]).f64();
+        assert!(scale > 0.0);
+        for (a, b) in both[0].iter().zip(&both[1]) {
+            let error = (a.f64() - b.f64()).abs();
+            assert!(error <= tolerance * scale, "{case:?}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn both_sides_give_the_same() {
+        for (n, fan_out, rows) in [(5, 3, 8), (9, 20, 4), (1, 1, 1), (150, 7, 20), (150, 30, 9)] {
+            for (biased, diagonal) in [(false, false), (true, false), (false, true), (true, true)] {
+                compare::<f64>((n, fan_out, rows, biased, diagonal), 1e-12);
+                compare::<f32>((n, fan_out, rows, biased, diagonal), 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn the_side_with_fewer_rows_is_taken() {
+        assert_eq!(Side::cheaper(128, 30, false), Side::Gradient);
+        assert_eq!(Side::cheaper(128, 128, false), Side::Batch);
+        assert_eq!(Side::cheaper(128, 1000, false), Side::Batch);
+        assert_eq!(Side::cheaper(128, 1000, true), Side::Gradient);
+    }
+}
