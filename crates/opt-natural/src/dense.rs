@@ -183,8 +183,8 @@ impl Dense {
 /// An empty list with the memory of this one, of layers that are borrowed for another time.
 pub(crate) fn recycle<'to, F>(mut list: Vec<Layer<'_, F>>) -> Vec<Layer<'to, F>> {
     list.clear();
-    // Collected in place.
-    list.into_iter().filter_map(|_| None).collect()
+    // Collected in place; there is nothing left to map.
+    list.into_iter().map_while(|_| None).collect()
 }
 
 /// What a gradient has beside the layers' δᵀh: of a penalty, and of parameters outside of layers.
