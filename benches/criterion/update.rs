@@ -175,6 +175,67 @@ fn tensors(c: &mut Criterion) {
     });
 }
 
+/// Adam from a thousand to a hundred million parameters, on one thread and on all.
+fn sizes() {
+    let all = rayon::current_num_threads();
+    println!("\nadam, ns per parameter");
+    println!("{:>11} {:>9} {:>9}", "parameters", "1 thread", "all");
+    for n in [
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000_usize,
+    ] {
+        let mut line = format!("{n:11}");
+        for threads in [1, all] {
+            let (mut update, mut x) = (adam(&ParamMap::flat(n).unwrap()), vec![1.0; n]);
+            let (g, steps) = (vec![0.5; n], 1 + 3_000_000 / n);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let pool = pool.build().unwrap();
+            let mut times = Vec::new();
+            for _ in 0..7 {
+                let begin = Instant::now();
+                pool.install(|| (0..steps).for_each(|_| update.apply(&mut x, &g).unwrap()));
+                times.push(1e9 * begin.elapsed().as_secs_f64() / (steps * n) as f64);
+            }
+            line += &format!(" {:9.3}", median(times).unwrap());
+        }
+        println!("{line}");
+    }
+}
+
+/// State in fewer bits, to a step with whole state, in turns.
+fn storages() {
+    let params = ParamMap::flat(LARGE).unwrap();
+    let entries = zoo::<f32, dyn Objective<f32>>();
+    let (g, mut x) = (vec![0.5_f32; LARGE], vec![1.0; LARGE]);
+    println!(
+        "\nstate in fewer bits, to whole state, trusted\n{:18} {:>6} {:>6}",
+        "rule", "bf16", "8 bits"
+    );
+    for name in ["momentum", "rmsprop", "adadelta", "adam"] {
+        let entry = opt_core::find_entry(&entries, name).unwrap();
+        let mut all = ["full", "bf16", "8bit"].map(|state| {
+            let set = [("state", opt_core::Value::Choice(state.to_owned()))];
+            Trusted(entry.update(&set, &params).unwrap().unwrap())
+        });
+        let mut ratios = [Vec::new(), Vec::new()];
+        for _ in 0..9 {
+            let [full, bf16, bits8] = all.each_mut().map(|update| {
+                let begin = Instant::now();
+                update.apply(&mut x, &g).unwrap();
+                begin.elapsed().as_secs_f64()
+            });
+            ratios[0].push(bf16 / full);
+            ratios[1].push(bits8 / full);
+        }
+        let [bf16, bits8] = ratios.map(|r| median(r).unwrap());
+        println!("{name:18} {bf16:6.2} {bits8:6.2}");
+    }
+}
+
 fn main() {
     let mut criterion = Criterion::default()
         .sample_size(10)
@@ -183,5 +244,9 @@ fn main() {
         .configure_from_args();
     tensors(&mut criterion);
     rules(&mut criterion);
+    if !std::env::args().any(|arg| arg == "--test") {
+        storages();
+        sizes();
+    }
     criterion.final_summary();
 }

@@ -114,7 +114,7 @@ fn run_all(
 }
 
 /// `target/bench` of the workspace.
-fn default_out() -> PathBuf {
+pub(crate) fn default_out() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     root.canonicalize().unwrap_or(root).join("target/bench")
 }

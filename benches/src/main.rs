@@ -9,6 +9,7 @@ mod check;
 mod conditioning;
 mod experiment;
 mod machine;
+mod page;
 mod plot;
 mod race;
 mod registry;
@@ -43,6 +44,9 @@ enum Command {
     Bench(bench::Args),
     /// Print one trajectory as CSV: step,value,x0,x1.
     Trace(trace::Args),
+    /// Write report.html again, from results.json.
+    #[command(hide = true)]
+    Page(page::Args),
 }
 
 /// Why the program ends before its time.
@@ -71,9 +75,11 @@ fn main() -> ExitCode {
         }
         Err(error) => return fail(Failure::Usage(one_line(&error.to_string()))),
     };
+    machine::mend_openblas();
     let result = match args.command {
         Command::Bench(args) => bench::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Page(args) => page::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

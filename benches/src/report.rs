@@ -2,6 +2,7 @@
 
 mod column;
 mod figures;
+mod peers;
 mod table;
 mod units;
 
@@ -41,6 +42,7 @@ pub(crate) fn write(
         }
         sections += &section(experiment, &plots);
     }
+    sections += &peers::section(dir);
     let path = dir.join("report.html");
     write_file(&path, page(results, &figures, &sections).as_bytes())?;
     Ok(path)

@@ -62,12 +62,34 @@ pub(crate) struct Run {
     /// The problem was in other units: which, and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) units: Option<Rescaled>,
+    /// Networks only: bytes that the run keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<Memory>,
     /// Why the run ended before its time ("diverged", "stopped"); absent for a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
+}
+
+/// What a run keeps in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    pub(crate) parameters: u64,
+    pub(crate) gradient: u64,
+    /// All that a snapshot of the method has.
+    pub(crate) state: u64,
+    /// The minibatch and what the passes over it keep.
+    pub(crate) activations: u64,
+}
+
+impl Memory {
+    /// All of it, in units of 2²⁰ bytes.
+    pub(crate) fn mebibytes(&self) -> f64 {
+        let all = self.parameters + self.gradient + self.state + self.activations;
+        all as f64 / 1_048_576.0
+    }
 }
 
 /// A run of a problem in other units, beside the one in its own.

@@ -10,6 +10,7 @@ use crate::setting::{Settings, hyper};
 use crate::stop::Stop;
 use crate::train::session::Session;
 
+mod memory;
 mod session;
 
 /// What all methods train: a network that counts its evaluations.
@@ -166,6 +167,7 @@ impl Trainer<'_> {
                 run.points.extend(std::iter::repeat_n(point, passed));
             }
         }
+        run.memory = Some(session.memory());
         Ok(Some(run))
     }
 
@@ -227,9 +229,13 @@ impl Run {
         let last = self.points.last();
         let loss = shown(last.and_then(|p| p.train_loss));
         let error = shown(last.and_then(|p| p.test_error));
-        let failed = self.failed.as_deref().unwrap_or_default();
+        let memory = self
+            .memory
+            .map(|all| format!(", {:.1} MiB", all.mebibytes()));
+        let (memory, failed) = (memory.unwrap_or_default(), self.failed.as_deref());
+        let failed = failed.map(|why| format!(", {why}")).unwrap_or_default();
         let (method, seed) = (&self.method, self.seed);
-        format!("{method} seed {seed}: training loss {loss}, test error {error} {failed}")
+        format!("{method} seed {seed}: training loss {loss}, test error {error}{memory}{failed}")
     }
 }
 

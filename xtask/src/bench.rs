@@ -1,4 +1,4 @@
-//! `bench` and `trace`: the backend, then opt-bench built for speed and run with the same arguments.
+//! `bench`, `trace` and the page: the backend, then opt-bench built for speed and run with the same arguments.
 
 use crate::backend::Backend;
 use std::{ffi::OsString, path::Path, process::Command};
@@ -15,7 +15,7 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<(), String> {
     cargo
         .arg("--manifest-path")
         .arg(Path::new(super::ROOT).join("Cargo.toml"));
-    if command == "trace" {
+    if command != "bench" {
         cargo.arg("--quiet");
     }
     cargo.args(["--", command]).args(args);

@@ -5,6 +5,7 @@
 
 mod backend;
 mod bench;
+mod peers;
 mod setup;
 mod test;
 
@@ -20,6 +21,9 @@ Usage: cargo xtask COMMAND [ARGS…]
   setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--out DIR]
+  bench --peers  our steps beside PyTorch, optax, SciPy, burn and candle, as far as these can be
+                 had: a table of ratios, in target/bench/peers.json and the report too
+                   [WORK…] [--out DIR]
   trace ARGS…    one trajectory on a test function, as CSV on standard output
                    --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
                    [--loss-scale C] [--unit U]
@@ -39,7 +43,10 @@ fn main() -> ExitCode {
         None => ("--help".into(), &[][..]),
     };
     let asks_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    let peers = args.iter().any(|arg| arg == "--peers");
     let outcome = match &*command {
+        "bench" if peers && asks_help => help(),
+        "bench" if peers => peers::run(args),
         "bench" | "trace" => bench::run(&command, args),
         "--help" | "-h" | "help" => help(),
         "setup" | "test" if asks_help => help(),

@@ -19,14 +19,16 @@ pub(super) enum Kind {
     NonNegative(f64),
     /// From 0 to below 1.
     Share,
-    /// A hyper-parameter, whose range its method knows.
+    /// A hyper-parameter, whose range, or names, its method knows.
     Hyper,
+    /// One of those that are numbers.
+    Number,
     Flag,
     Text,
     OneOf(&'static [&'static str]),
 }
 
-use Kind::{Flag, Hyper, NonNegative, OneOf, Positive, Share, Text, Whole};
+use Kind::{Flag, Hyper, NonNegative, Number, OneOf, Positive, Share, Text, Whole};
 
 /// A key as a path: `*` stands for any name, `[]` for each value of a list, and `quick` for
 /// whatever else gives a size.
@@ -98,7 +100,7 @@ const TRAINING: &[Key] = &[
     ("variant.*.set.*", Hyper),
     ("set.*.*", Hyper),
     ("grid.multiples[]", Positive(1e6)),
-    ("grid.*[]", Hyper),
+    ("grid.*[]", Number),
     ("named.methods[]", Text),
     ("quick.epochs", Positive(1e5)),
     ("quick.search_updates", Whole(0, 100_000_000)),
@@ -117,7 +119,8 @@ impl fmt::Display for Kind {
             Positive(to) => write!(f, "a number above 0 and up to {to:?}"),
             NonNegative(to) => write!(f, "a number from 0 to {to:?}"),
             Share => f.write_str("a number from 0 to below 1"),
-            Hyper => f.write_str("a number"),
+            Hyper => f.write_str("a number or a name"),
+            Number => f.write_str("a number"),
             Flag => f.write_str("true or false"),
             Text => f.write_str("a text"),
             OneOf(names) => write!(f, "one of {}", names.join(", ")),
@@ -135,8 +138,8 @@ impl Kind {
             (Positive(to), value) => number(value).is_some_and(|v| v > 0.0 && v <= to),
             (NonNegative(to), value) => number(value).is_some_and(|v| (0.0..=to).contains(&v)),
             (Share, value) => number(value).is_some_and(|v| (0.0..1.0).contains(&v)),
-            (Hyper, value) => number(value).is_some(),
-            (Flag, DeValue::Boolean(_)) | (Text, DeValue::String(_)) => true,
+            (Number | Hyper, value) if number(value).is_some() => true,
+            (Flag, DeValue::Boolean(_)) | (Text | Hyper, DeValue::String(_)) => true,
             (OneOf(names), DeValue::String(text)) => names.contains(&text.as_ref()),
             _ => false,
         }

@@ -151,7 +151,7 @@ fn right(kind: &keys::Kind, value: &str) -> bool {
         NonNegative(to) => number.is_some_and(|v| v >= 0.0 && v <= to),
         Share => number.is_some_and(|v| (0.0..1.0).contains(&v)),
         // Of sgd's lr: what it is beyond that is its method's to say.
-        Hyper => number.is_some_and(|v| v >= 0.0 && v.is_finite()),
+        Hyper | Number => number.is_some_and(|v| v >= 0.0 && v.is_finite()),
         Flag => value == "true",
         Text | OneOf(_) => false,
     }

@@ -14,8 +14,8 @@ use crate::train::{Contender, Network, Trainer};
 /// A network in training.
 pub(super) struct Session<'a> {
     pub(super) network: Network,
-    method: AnyMethod<f32, Network>,
-    x: Vec<f32>,
+    pub(super) method: AnyMethod<f32, Network>,
+    pub(super) x: Vec<f32>,
     train: &'a Dataset,
     pub(super) batches: Batches,
     /// Whether all updates see the first minibatch.

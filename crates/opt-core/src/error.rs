@@ -146,6 +146,10 @@ pub enum Error {
     #[error("{0}: every segment must be in exactly one group")]
     Groups(String),
 
+    /// State that can't be stored in fewer bits.
+    #[error("{0}: store it as `full`, or name the segment among those that stay whole")]
+    Storage(String),
+
     /// A method cannot take a layer of the model.
     #[error("layer {index}, `{name}`: {why}")]
     Layer {

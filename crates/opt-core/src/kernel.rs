@@ -7,6 +7,23 @@ use crate::scalar::Scalar;
 /// fixes the order of summation, so that a reduction does not depend on the number of threads.
 pub(crate) const GRAIN: usize = 1 << 15;
 
+/// Elements for which it pays to wake the thread pool from outside, which takes tens of microseconds.
+pub(crate) const WAKE: usize = 1 << 18;
+
+/// Both, on two threads if `len` elements are worth it.
+pub(crate) fn join<A: Send, B: Send>(
+    len: usize,
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    let inside = rayon::current_thread_index().is_some();
+    if len > if inside { GRAIN } else { WAKE } {
+        rayon::join(a, b)
+    } else {
+        (a(), b())
+    }
+}
+
 /// Partial sums kept side by side: a sequential float sum may not be reordered by the compiler.
 const LANES: usize = 32;
 
@@ -32,7 +49,7 @@ macro_rules! vectorized {
                 fn avx512<$f: Scalar $(, const $n: usize)?>($($arg: $t),*) $(-> $ret)? {
                     plain($($arg),*)
                 }
-                if has_avx512() {
+                if $crate::kernel::has_avx512() {
                     // SAFETY: `avx512` is a safe function but for the features it is compiled
                     // with, and the line above has found them on this machine.
                     return unsafe { avx512($($arg),*) };
@@ -47,9 +64,11 @@ macro_rules! vectorized {
     };
 }
 
+pub(crate) use vectorized;
+
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[inline]
-fn has_avx512() -> bool {
+pub(crate) fn has_avx512() -> bool {
     std::is_x86_feature_detected!("avx512f")
         && std::is_x86_feature_detected!("avx512bw")
         && std::is_x86_feature_detected!("avx512dq")
@@ -101,6 +120,17 @@ vectorized! {
     }
 }
 
+/// Tells the processor that these are wanted next. Where a pass goes through one array after another
+/// piece by piece, its own prefetching sees each for too short a time.
+pub(crate) fn prefetch<T>(a: &[T]) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    for line in a.chunks(64 / size_of::<T>().clamp(1, 64)) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint without any effect on memory, of an address that is borrowed.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
 vectorized! {
     fn greatest_magnitude<F>(a: &[F]) -> F {
         let bits = a.iter().fold(F::Bits::default(), |m, v| m.max(v.magnitude()));
@@ -114,7 +144,7 @@ pub fn greatest<F: Scalar>(a: &[F]) -> F {
         return greatest_magnitude(a);
     }
     let (lo, hi) = a.split_at(a.len() / 2);
-    let (lo, hi) = rayon::join(|| greatest(lo), || greatest(hi));
+    let (lo, hi) = join(a.len(), || greatest(lo), || greatest(hi));
     F::from_magnitude(lo.magnitude().max(hi.magnitude()))
 }
 
@@ -153,7 +183,7 @@ pub fn dot<F: Scalar>(a: &[F], b: &[F]) -> f64 {
         return dot_lanes(&a[..n], &b[..n]);
     }
     let ((a_lo, a_hi), (b_lo, b_hi)) = (a[..n].split_at(n / 2), b[..n].split_at(n / 2));
-    let (lo, hi) = rayon::join(|| dot(a_lo, b_lo), || dot(a_hi, b_hi));
+    let (lo, hi) = join(n, || dot(a_lo, b_lo), || dot(a_hi, b_hi));
     lo + hi
 }
 

@@ -49,7 +49,7 @@ pub use params::{ParamMap, Segment};
 pub use registry::{AnyMethod, Entry, Set, find as find_entry};
 pub use scalar::Scalar;
 pub use state::{
-    Accumulate, Average, Averaging, Incomplete, Named, Parameters, Prefixed, Restored, Run,
+    Accumulate, Average, Averaging, Bits, Incomplete, Named, Parameters, Prefixed, Restored, Run,
     Snapshot, State, Visit, write_whole,
 };
 pub use train::Train;
@@ -59,6 +59,6 @@ pub use tune::{
     list as list_hyper,
 };
 pub use update::{
-    AnyRule, ArrayPart, Elementwise, FirstOrder, Groups, GroupsBuilder, Part, Rule, Slot, Step,
-    Takes, Trusted, Typed, Update, each_parallel,
+    AnyRule, ArrayPart, Bf16, Elementwise, FirstOrder, Groups, GroupsBuilder, Packing, Part,
+    Rounding, Rule, Slot, Step, Storage, Takes, Trusted, Typed, Update, each_parallel,
 };

@@ -7,8 +7,9 @@ use crate::method::Method;
 use crate::objective::Objective;
 use crate::params::ParamMap;
 use crate::scalar::Scalar;
+use crate::train::Train;
 use crate::tune::{Field, Hyper, Value, list};
-use crate::update::{FirstOrder, Rule, Update};
+use crate::update::{FirstOrder, Rule, Storage, Update};
 
 /// A method with its state, whose type has been forgotten.
 pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
@@ -32,13 +33,29 @@ pub struct Entry<F: Scalar, O: ?Sized> {
 
 impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
     /// An elementwise method, by its rule with the default hyper-parameters.
+    ///
+    /// The setting `state` says how its state is stored: `full`, `bf16` or `8bit`, see [`Storage`].
     pub fn rule<R: Rule<F, N>, const N: usize>(name: &'static str, rule: R) -> Self {
-        let plain = rule.clone();
+        let (checked, whole) = (rule.clone(), rule.clone());
         let mut entry = Self::method(name, rule, |rule, objective: &O| {
             rule.method(objective.params())
         });
+        entry.check = Box::new(move |set| {
+            let (_, set) = stored(set)?;
+            changed(&checked, &set)?.check::<F>()
+        });
+        let make = move |set: &Set<'_>, params: &ParamMap| {
+            let (storage, set) = stored(set)?;
+            let mut update = FirstOrder::new(changed(&whole, &set)?, params)?;
+            update.store(storage, &|_| false)?;
+            Ok::<_, Error>(update)
+        };
+        let same = make.clone();
+        entry.build = Box::new(move |set, objective: &O| {
+            Ok(Box::new(Train::new(make(set, objective.params())?)))
+        });
         entry.update = Some(Box::new(move |set, params| {
-            Ok(Box::new(FirstOrder::new(changed(&plain, set)?, params)?))
+            Ok(Box::new(same(set, params)?))
         }));
         entry
     }
@@ -103,6 +120,27 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
     ) -> Option<Result<Box<dyn Update<F>>, Error>> {
         self.update.as_ref().map(|build| build(set, params))
     }
+}
+
+/// How state is stored, and the other settings.
+type Stored<'a> = (Storage, Vec<(&'a str, Value)>);
+
+fn stored<'a>(set: &Set<'a>) -> Result<Stored<'a>, Error> {
+    let (mut storage, mut others) = (Storage::Full, Vec::with_capacity(set.len()));
+    for (name, value) in set {
+        if *name != "state" {
+            others.push((*name, value.clone()));
+            continue;
+        }
+        let named = match value {
+            Value::Choice(choice) => Storage::named(choice, 0),
+            _ => None,
+        };
+        storage = named.ok_or_else(|| {
+            Error::Storage(format!("state = {value} is none of full, bf16, 8bit"))
+        })?;
+    }
+    Ok((storage, others))
 }
 
 fn changed<H: Hyper>(hyper: &H, set: &Set<'_>) -> Result<H, Error> {

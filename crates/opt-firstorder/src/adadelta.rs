@@ -69,7 +69,7 @@ impl Hyper for AdaDelta {
 
 impl<F: Scalar> Rule<F, 2> for AdaDelta {
     fn slots(&self) -> [Slot; 2] {
-        [Slot::zero("r"), Slot::zero("d")]
+        [Slot::positive("r", 0.0), Slot::positive("d", 0.0)]
     }
 
     fn takes(&self) -> Takes {

@@ -54,10 +54,7 @@ impl Hyper for AdaGrad {
 
 impl<F: Scalar> Rule<F, 1> for AdaGrad {
     fn slots(&self) -> [Slot; 1] {
-        [Slot {
-            name: "r",
-            init: self.initial_accumulator,
-        }]
+        [Slot::positive("r", self.initial_accumulator)]
     }
 
     fn takes(&self) -> Takes {

@@ -56,7 +56,7 @@ impl Hyper for Adam {
 
 impl<F: Scalar> Rule<F, 2> for Adam {
     fn slots(&self) -> [Slot; 2] {
-        [Slot::zero("m"), Slot::zero("s")]
+        [Slot::zero("m"), Slot::positive("s", 0.0)]
     }
 
     fn decays(&self) -> Option<[f64; 2]> {

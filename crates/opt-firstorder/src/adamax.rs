@@ -55,7 +55,7 @@ impl Hyper for AdaMax {
 
 impl<F: Scalar> Rule<F, 2> for AdaMax {
     fn slots(&self) -> [Slot; 2] {
-        [Slot::zero("m"), Slot::zero("u")]
+        [Slot::zero("m"), Slot::positive("u", 0.0)]
     }
 
     fn decays(&self) -> Option<[f64; 2]> {

@@ -51,7 +51,7 @@ impl Hyper for AdamW {
 
 impl<F: Scalar> Rule<F, 2> for AdamW {
     fn slots(&self) -> [Slot; 2] {
-        [Slot::zero("m"), Slot::zero("s")]
+        [Slot::zero("m"), Slot::positive("s", 0.0)]
     }
 
     fn decays(&self) -> Option<[f64; 2]> {

@@ -53,7 +53,11 @@ impl Hyper for AmsGrad {
 
 impl<F: Scalar> Rule<F, 3> for AmsGrad {
     fn slots(&self) -> [Slot; 3] {
-        [Slot::zero("m"), Slot::zero("s"), Slot::zero("s_max")]
+        [
+            Slot::zero("m"),
+            Slot::positive("s", 0.0),
+            Slot::exact("s_max", 0.0),
+        ]
     }
 
     fn decays(&self) -> Option<[f64; 2]> {

@@ -56,13 +56,7 @@ impl Hyper for DeltaBarDelta {
 
 impl<F: Scalar> Rule<F, 2> for DeltaBarDelta {
     fn slots(&self) -> [Slot; 2] {
-        [
-            Slot {
-                name: "rate",
-                init: self.lr,
-            },
-            Slot::zero("trace"),
-        ]
+        [Slot::exact("rate", self.lr), Slot::zero("trace")]
     }
 
     fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {

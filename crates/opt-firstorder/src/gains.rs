@@ -71,13 +71,7 @@ impl Hyper for Gains {
 
 impl<F: Scalar> Rule<F, 2> for Gains {
     fn slots(&self) -> [Slot; 2] {
-        [
-            Slot {
-                name: "gain",
-                init: 1.0,
-            },
-            Slot::zero("v"),
-        ]
+        [Slot::exact("gain", 1.0), Slot::zero("v")]
     }
 
     fn update(&self, _: &Step, x: &mut [F], g: &[F], slots: [&mut [F]; 2]) -> bool {

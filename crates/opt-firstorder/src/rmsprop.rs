@@ -49,7 +49,7 @@ impl Hyper for RmsProp {
 
 impl<F: Scalar> Rule<F, 1> for RmsProp {
     fn slots(&self) -> [Slot; 1] {
-        [Slot::zero("r")]
+        [Slot::positive("r", 0.0)]
     }
 
     fn takes(&self) -> Takes {

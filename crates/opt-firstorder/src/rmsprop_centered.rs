@@ -51,7 +51,7 @@ impl Hyper for RmsPropCentered {
 
 impl<F: Scalar> Rule<F, 2> for RmsPropCentered {
     fn slots(&self) -> [Slot; 2] {
-        [Slot::zero("r"), Slot::zero("mean")]
+        [Slot::exact("r", 0.0), Slot::zero("mean")]
     }
 
     fn takes(&self) -> Takes {

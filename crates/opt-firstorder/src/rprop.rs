@@ -141,10 +141,7 @@ impl<F: Scalar> Sizes<F> {
 
 /// Buffers: step sizes and the last gradient.
 pub(crate) fn sized(step0: f64) -> [Slot; 2] {
-    let step = Slot {
-        name: "step",
-        init: step0,
-    };
+    let step = Slot::exact("step", step0);
     [step, Slot::zero("g_prev")]
 }
 

@@ -2,7 +2,7 @@
 //! process's.)
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use opt_core::{Groups, Objective, ParamMap, Part, Update};
+use opt_core::{Groups, Objective, ParamMap, Part, Update, Value};
 use opt_firstorder::{Adam, RpropPlus, Sgd, zoo};
 use opt_testkit::{Counting, Quadratic, in_warm_pool};
 
@@ -60,8 +60,16 @@ fn steps_do_not_allocate() {
                 let count = Counting::all() - before;
                 assert!(round < 2 || count == 0, "{}: {count}", entry.name());
             }
-            if let Some(update) = entry.update(&[], bowl.params()) {
-                let counts = rounds(update.unwrap().as_mut());
+            for state in ["full", "bf16", "8bit"] {
+                let set = [("state", Value::Choice(state.to_owned()))];
+                let Some(update) = entry.update(&set, bowl.params()) else {
+                    continue;
+                };
+                let Ok(mut update) = update else {
+                    assert_ne!(state, "full");
+                    continue; // it has state that can't be rounded
+                };
+                let counts = rounds(update.as_mut());
                 // The first round in which segments have no gradient makes their counts.
                 assert!(
                     counts[3..].iter().all(|&n| n == 0),

@@ -107,6 +107,8 @@ impl<F: Scalar> Run<F> {
 struct Finite(bool);
 
 impl<F: Scalar> Visit<F> for Finite {
+    fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
     fn buffer(&mut self, _: &str, _: &[usize], data: &mut [F]) {
         self.0 &= data.iter().all(|v| v.is_finite());
     }

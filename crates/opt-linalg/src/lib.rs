@@ -34,8 +34,8 @@
 //!
 //! # Features
 //! - `lapack`: decompositions by OpenBLAS. Some builds of it do not know a processor that is newer
-//!   than they are and fall back to code of 2004, several times slower; `OPENBLAS_VERBOSE=2` tells,
-//!   and `OPENBLAS_CORETYPE=SkylakeX` or `Haswell` helps.
+//!   than they are and fall back to code of 2004, several times slower: [`openblas_kernels`] tells,
+//!   and [`better_kernels`] what the environment should say.
 //! - `faer`: decompositions in pure Rust. With `lapack` too, that is taken.
 //! - `openblas`: products by OpenBLAS too, instead of pure Rust; see [`gemm`] on its threads.
 
@@ -47,6 +47,7 @@ mod gemm;
 mod inverse;
 mod kernel;
 mod moments;
+mod openblas;
 mod symmetric;
 #[cfg(any(feature = "lapack", feature = "faer"))]
 mod whitening;
@@ -62,6 +63,7 @@ pub use gemm::gemm;
 #[cfg(any(feature = "lapack", feature = "faer"))]
 pub use inverse::{Accuracy, DampedInverse, InverseWork};
 pub use moments::Moments;
+pub use openblas::{OPENBLAS_CORETYPE, better_kernels, openblas_kernels};
 pub use symmetric::{gram, mirror};
 #[cfg(any(feature = "lapack", feature = "faer"))]
 pub use whitening::{Form, Whitening, WhiteningOptions};

@@ -113,11 +113,11 @@ impl<F: Decompose> Inverse<F> {
         out: ArrayViewMut2<'_, F>,
         thin: &mut Vec<F>,
     ) -> Result<(), Error> {
-        match how.decay {
-            None => self.plain.product(x, out, thin)?,
-            Some(_) => gemm(F::one(), x, self.axes.view(), F::zero(), out)?,
-        }
-        Ok(())
+        let done = match how.decay {
+            None => self.plain.product(x, out, thin),
+            Some(_) => gemm(F::one(), x, self.axes.view(), F::zero(), out),
+        };
+        Ok(done?)
     }
 }
 

@@ -183,7 +183,7 @@ impl Dense {
 /// An empty list with the memory of this one, of layers that are borrowed for another time.
 pub(crate) fn recycle<'to, F>(mut list: Vec<Layer<'_, F>>) -> Vec<Layer<'to, F>> {
     list.clear();
-    // Collected in place.
+    // Collected in place; there is nothing left to map.
     list.into_iter().map_while(|_| None).collect()
 }
 

@@ -36,6 +36,12 @@ pub(crate) struct Batch<F> {
 }
 
 impl<F: Scalar> Batch<F> {
+    pub(crate) fn bytes(&self) -> usize {
+        let floats = [&self.input, &self.values].into_iter().chain(&self.masks);
+        let floats = floats.map(|buffer| size_of_val(&**buffer));
+        self.classes.len() + floats.sum::<usize>()
+    }
+
     pub(crate) fn new(spec: &Spec) -> Self {
         Self {
             rows: 0,

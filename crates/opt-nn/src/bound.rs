@@ -3,14 +3,22 @@
 use opt_core::{Scalar, greatest};
 
 use crate::batch::Batch;
-use crate::net::{Net, Pass};
+use crate::net::Net;
+use crate::pass::Pass;
 
 impl<F: Scalar> Net<F> {
     /// A bound of the gradient that the backward pass has just written: an element of a weight's is
     /// a sum over the rows of products of a delta and an input, of which there are far fewer than
-    /// of the weights. NaN or infinite where one of those is. `None` for a penalty on W = V·U.
+    /// of the weights in a large layer. `None` where there are not, where one of those is not finite,
+    /// and for a penalty on W = V·U.
     pub(crate) fn gradient_bound(&self, batch: &Batch<F>, pass: &Pass<F>) -> Option<F> {
         let rows = batch.rows;
+        let layers = self.spec.layers.iter().enumerate();
+        let read = layers.map(|(index, layer)| rows * (self.spec.fan_in(index) + layer.units));
+        // In cache, where the gradient may not be.
+        if read.sum::<usize>() > self.params.len() {
+            return None;
+        }
         let mut bound = 0.0_f64;
         for (index, layer) in self.spec.layers.iter().enumerate() {
             let input = match self.whitening[index] {

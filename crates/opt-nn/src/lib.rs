@@ -55,6 +55,7 @@ mod loss;
 mod mlp;
 mod net;
 mod norm;
+mod pass;
 mod pool;
 mod reparametrized;
 mod rows;

@@ -4,7 +4,8 @@ use opt_core::Scalar;
 
 use crate::batch::Batch;
 use crate::error::Error;
-use crate::net::{Net, Pass};
+use crate::net::Net;
+use crate::pass::Pass;
 use crate::spec::Spec;
 use crate::tangent::Tangent;
 

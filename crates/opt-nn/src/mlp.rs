@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use crate::batch::{Batch, check, check_inputs, grow, view};
 use crate::linearize::Curvature;
 use crate::loss::misclassified;
-use crate::net::{Net, Pass};
+use crate::net::Net;
+use crate::pass::Pass;
 use crate::pool::{CHUNK, pooled, take};
 use crate::{Error, Spec, Target};
 
@@ -237,6 +238,12 @@ impl<F: Scalar> Mlp<F> {
         view(&self.scratch.outputs[last], inputs.nrows(), units).map(|out| out.to_owned())
     }
 
+    /// Bytes of the minibatch, and of what the passes over it keep. Parameters and gradient are the
+    /// caller's.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes() + self.trained.bytes() + self.chunk.bytes() + self.scratch.bytes()
+    }
+
     /// Loads a chunk without dropout and runs it forward through the first layers.
     pub(crate) fn infer(
         &mut self,
@@ -342,8 +349,12 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
         let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
-        // Zeros for all parameters take as long to write as an update, so both threads do.
-        g.par_chunks_mut(1 << 15).for_each(|g| g.fill(F::zero()));
+        // Zeros for many parameters take as long to write as an update, so all threads do.
+        let zeros = |g: &mut [F]| g.fill(F::zero());
+        match g.len() {
+            0..262_144 => zeros(g),
+            _ => g.par_chunks_mut(1 << 15).for_each(zeros),
+        }
         for index in 0..self.net.spec.layers.len() {
             let done = self.net.penalize(index, x, &self.trained, g);
             done.map_err(opt_core::Error::objective)?;

@@ -28,7 +28,8 @@ fn halve<T: Send>(
     f: &(impl Fn(usize, &mut [T]) -> f64 + Sync),
 ) -> f64 {
     let count = rows.len() / width;
-    if rows.len() <= GRAIN || count < 2 {
+    // A network that is worth the thread pool runs in it; another would have to wake it.
+    if rows.len() <= GRAIN || count < 2 || rayon::current_thread_index().is_none() {
         let rows = rows.chunks_exact_mut(width).enumerate();
         return rows.map(|(i, row)| f(first + i, row)).sum();
     }

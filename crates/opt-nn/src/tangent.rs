@@ -6,7 +6,8 @@ use opt_linalg::gemm;
 
 use crate::Error;
 use crate::batch::{Batch, grow, keep, view, view_mut};
-use crate::net::{Net, Pass, sum_columns};
+use crate::net::{Net, sum_columns};
+use crate::pass::Pass;
 use crate::rows::each_row;
 
 /// Derivatives along v of what a [`Pass`] computes, of the same shapes.

@@ -60,6 +60,8 @@ fn snapshot(method: &mut LbfgsMethod<f64>, map: &ParamMap, x: &mut [f64]) -> Sna
 struct Numbers<T>(T);
 
 impl<T: FnMut(&str, &mut f64)> Visit<f64> for Numbers<T> {
+    fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
     fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f64]) {}
 
     fn count(&mut self, name: &str, value: &mut u64) {

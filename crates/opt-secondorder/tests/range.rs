@@ -18,6 +18,8 @@ fn snapshot<F: Scalar>(method: &mut dyn State<F>, map: &ParamMap, x: &mut [F]) -
 struct Bad(Option<String>);
 
 impl<F: Scalar> Visit<F> for Bad {
+    fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
     fn buffer(&mut self, name: &str, _: &[usize], data: &mut [F]) {
         if !all_finite(data) {
             self.0.get_or_insert(name.to_owned());

@@ -233,6 +233,8 @@ fn a_slow_start_holds_for_what_has_not_been_seen() {
 fn set_count<M: State<f64>>(method: &mut M, name: &str, to: u64) {
     struct Set<'a>(&'a str, u64);
     impl opt_core::Visit<f64> for Set<'_> {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f64]) {}
         fn count(&mut self, name: &str, value: &mut u64) {
             if name.strip_prefix("direction/").unwrap_or(name) == self.0 {

@@ -6,8 +6,7 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::snapshot::Snapshot;
-use super::snapshot::{Value, twice};
+use super::snapshot::{Snapshot, Stored, Value, twice};
 use super::write::read_whole;
 use super::write::write_whole;
 use crate::error::Error;
@@ -47,7 +46,11 @@ impl<F: Scalar> Snapshot<F> {
                 Value::Buffer(shape, values) => {
                     let mut bytes = Vec::with_capacity(values.len() * F::SIZE);
                     values.iter().for_each(|v| v.put(&mut bytes));
-                    data.push((name, shape, bytes));
+                    data.push((name, shape, dtype::<F>(), bytes));
+                }
+                Value::Packed(shape, stored) => {
+                    let (dtype, bytes) = pack(stored);
+                    data.push((name, shape, dtype, bytes));
                 }
                 Value::Count(n) => {
                     metadata.insert(format!("{COUNT}{name}"), n.to_string());
@@ -58,9 +61,8 @@ impl<F: Scalar> Snapshot<F> {
                 }
             }
         }
-        let dtype = dtype::<F>();
-        let views = data.iter().map(|(name, shape, bytes)| {
-            TensorView::new(dtype, (*shape).clone(), bytes).map(|view| (name, view))
+        let views = data.iter().map(|(name, shape, dtype, bytes)| {
+            TensorView::new(*dtype, (*shape).clone(), bytes).map(|view| (name, view))
         });
         let views: Vec<_> = views.collect::<Result<_, _>>().map_err(damaged)?;
         safetensors::serialize(views, Some(metadata)).map_err(damaged)
@@ -92,6 +94,10 @@ impl<F: Scalar> Snapshot<F> {
             }
         }
         for (name, view) in SafeTensors::deserialize(bytes).map_err(text)?.iter() {
+            if let Some(stored) = unpack(view.dtype(), view.data()) {
+                insert(name, Value::Packed(view.shape().to_vec(), stored))?;
+                continue;
+            }
             if view.dtype() != dtype::<F>() {
                 let found = view.dtype();
                 return Err(format!("`{name}` is {found:?}, must be {}", F::DTYPE));
@@ -101,6 +107,31 @@ impl<F: Scalar> Snapshot<F> {
         }
         Ok(Self { values })
     }
+}
+
+fn pack(stored: &Stored) -> (Dtype, Vec<u8>) {
+    match stored {
+        Stored::Bf16(data) => {
+            let bytes = data.iter().flat_map(|v| v.to_le_bytes());
+            (Dtype::BF16, bytes.collect())
+        }
+        Stored::U8(data) => (Dtype::U8, data.clone()),
+        Stored::I16(data) => {
+            let bytes = data.iter().flat_map(|v| v.to_le_bytes());
+            (Dtype::I16, bytes.collect())
+        }
+    }
+}
+
+/// `None` for a type that is not one of those.
+fn unpack(dtype: Dtype, bytes: &[u8]) -> Option<Stored> {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    Some(match dtype {
+        Dtype::BF16 => Stored::Bf16(pairs.iter().map(|v| u16::from_le_bytes(*v)).collect()),
+        Dtype::U8 => Stored::U8(bytes.to_vec()),
+        Dtype::I16 => Stored::I16(pairs.iter().map(|v| i16::from_le_bytes(*v)).collect()),
+        _ => return None,
+    })
 }
 
 fn dtype<F: Scalar>() -> Dtype {

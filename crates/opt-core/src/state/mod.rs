@@ -15,5 +15,5 @@ pub use average::{Average, Averaging};
 pub use parameters::Parameters;
 pub use run::Run;
 pub use snapshot::{Named, Restored, Snapshot};
-pub use visit::{Prefixed, State, Visit};
+pub use visit::{Bits, Prefixed, State, Visit};
 pub use write::write_whole;

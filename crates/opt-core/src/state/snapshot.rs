@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::error::Error;
 use crate::scalar::Scalar;
-use crate::state::visit::{State, Visit};
+use crate::state::visit::{Bits, State, Visit};
 
 /// A copy of one or more states, by name; in memory, or in a safetensors file with the feature
 /// `safetensors`.
@@ -29,6 +29,54 @@ pub(crate) enum Value<F> {
     Buffer(Vec<usize>, Vec<F>),
     Count(u64),
     Number(f64),
+    Packed(Vec<usize>, Stored),
+}
+
+const BF16: &str = "a tensor of bf16";
+const U8: &str = "a tensor of 8-bit codes";
+const I16: &str = "a tensor of 16-bit integers";
+
+/// A copy of [`Bits`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stored {
+    Bf16(Vec<u16>),
+    U8(Vec<u8>),
+    I16(Vec<i16>),
+}
+
+impl Stored {
+    fn of(data: &Bits<'_>) -> Self {
+        match data {
+            Bits::Bf16(data) => Self::Bf16(data.to_vec()),
+            Bits::U8(data) => Self::U8(data.to_vec()),
+            Bits::I16(data) => Self::I16(data.to_vec()),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Bf16(_) => BF16,
+            Self::U8(_) => U8,
+            Self::I16(_) => I16,
+        }
+    }
+
+    /// Whether it is of the type and length of `data`; then copies it there, if `write` says so.
+    fn fits(&self, data: Bits<'_>, write: bool) -> bool {
+        fn copy<T: Copy>(from: &[T], to: &mut [T], write: bool) -> bool {
+            let same = from.len() == to.len();
+            if same && write {
+                to.copy_from_slice(from);
+            }
+            same
+        }
+        match (self, data) {
+            (Self::Bf16(from), Bits::Bf16(to)) => copy(from, to, write),
+            (Self::U8(from), Bits::U8(to)) => copy(from, to, write),
+            (Self::I16(from), Bits::I16(to)) => copy(from, to, write),
+            _ => false,
+        }
+    }
 }
 
 impl<F> Value<F> {
@@ -37,6 +85,7 @@ impl<F> Value<F> {
             Self::Buffer(..) => "a tensor",
             Self::Count(_) => "a count",
             Self::Number(_) => "a number",
+            Self::Packed(_, stored) => stored.kind(),
         }
     }
 }
@@ -181,6 +230,10 @@ impl<F: Scalar> Visit<F> for Take<'_, F> {
     fn number(&mut self, name: &str, value: &mut f64) {
         self.put(name, Value::Number(*value));
     }
+
+    fn packed(&mut self, name: &str, shape: &[usize], data: Bits<'_>) {
+        self.put(name, Value::Packed(shape.to_vec(), Stored::of(&data)));
+    }
 }
 
 struct Compare<'a, F> {
@@ -237,6 +290,22 @@ impl<F: Scalar> Visit<F> for Compare<'_, F> {
             value => other_kind(value, "a number"),
         });
     }
+
+    fn packed(&mut self, name: &str, shape: &[usize], data: Bits<'_>) {
+        self.saw(name, |value| {
+            let wanted = match &data {
+                Bits::Bf16(_) => BF16,
+                Bits::U8(_) => U8,
+                Bits::I16(_) => I16,
+            };
+            match value {
+                Value::Packed(saved, stored) if value.kind() == wanted => (saved != shape
+                    || !stored.fits(data, false))
+                .then(|| format!("has shape {saved:?}, must be {shape:?}")),
+                value => other_kind(value, wanted),
+            }
+        });
+    }
 }
 
 /// Writes what fits; what must fit has been compared before.
@@ -260,6 +329,12 @@ impl<F: Scalar> Visit<F> for Give<'_, F> {
     fn number(&mut self, name: &str, value: &mut f64) {
         if let Some(Value::Number(saved)) = self.1.get(&join(self.0, name)) {
             *value = *saved;
+        }
+    }
+
+    fn packed(&mut self, name: &str, _: &[usize], data: Bits<'_>) {
+        if let Some(Value::Packed(_, saved)) = self.1.get(&join(self.0, name)) {
+            saved.fits(data, true);
         }
     }
 }

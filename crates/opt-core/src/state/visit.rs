@@ -23,6 +23,20 @@ pub trait Visit<F> {
     fn count(&mut self, name: &str, value: &mut u64);
     /// A number in double precision.
     fn number(&mut self, name: &str, value: &mut f64);
+    /// A tensor in another type than `F`.
+    fn packed(&mut self, name: &str, shape: &[usize], data: Bits<'_>);
+}
+
+/// The numbers of a tensor that is stored in few bits.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Bits<'a> {
+    /// The leading halves of `f32`.
+    Bf16(&'a mut [u16]),
+    /// Codes.
+    U8(&'a mut [u8]),
+    /// Integers.
+    I16(&'a mut [i16]),
 }
 
 /// A visitor that puts a prefix before every name, for a state that is part of another.
@@ -56,5 +70,10 @@ impl<F> Visit<F> for Prefixed<'_, F> {
     fn number(&mut self, name: &str, value: &mut f64) {
         let name = format!("{}/{name}", self.prefix);
         self.visitor.number(&name, value);
+    }
+
+    fn packed(&mut self, name: &str, shape: &[usize], data: Bits<'_>) {
+        let name = format!("{}/{name}", self.prefix);
+        self.visitor.packed(&name, shape, data);
     }
 }

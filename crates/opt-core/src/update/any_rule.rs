@@ -1,9 +1,11 @@
 use std::fmt;
 
 use super::Part;
+use super::packed::Packed;
 use super::rule::{Rule, Slot, Takes};
 use super::shard::{Steps, parts};
 use crate::error::Error;
+use crate::flush::flushing;
 use crate::scalar::Scalar;
 use crate::tune::{Change, Field, Tuned, list};
 
@@ -46,20 +48,40 @@ pub trait AnyRule<F: Scalar>: fmt::Debug + Send + Sync + sealed::Advance<F> {
     fn change(&mut self, name: &str, change: &Change) -> Result<(), Error>;
 }
 
+/// Where the state of consecutive segments is.
+pub(super) enum Memory<'a, F> {
+    /// The slots one after another, each so long; the segments' part of a slot begins there.
+    Plain(&'a mut [F], usize, usize),
+    /// Of one segment.
+    Packed(&'a mut Packed),
+}
+
+impl<'a, F> Memory<'a, F> {
+    pub(super) fn of(
+        packed: &'a mut Option<Packed>,
+        state: &'a mut [F],
+        stride: usize,
+        from: usize,
+    ) -> Self {
+        match packed {
+            Some(packed) => Self::Packed(packed),
+            None => Self::Plain(state, stride, from),
+        }
+    }
+}
+
 pub(super) mod sealed {
-    use super::{Part, Steps};
+    use super::{Memory, Part, Steps};
 
     #[allow(unnameable_types)]
     pub trait Advance<F: crate::Scalar> {
-        /// Steps consecutive segments. `state` has the slots one after another, each `stride` long;
-        /// the segments' part of a slot begins at `from`. Gives whether all is finite.
+        /// Steps consecutive segments. Gives whether all is finite.
         #[allow(private_interfaces)]
         fn advance(
             &self,
             steps: Steps<'_>,
             list: &mut [Part<'_, F>],
-            state: &mut [F],
-            place: (usize, usize),
+            memory: Memory<'_, F>,
         ) -> bool;
     }
 }
@@ -113,13 +135,16 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> AnyRule<F> for Typed<R, N> {
 
 #[allow(private_interfaces)]
 impl<F: Scalar, R: Rule<F, N>, const N: usize> sealed::Advance<F> for Typed<R, N> {
-    fn advance(
-        &self,
-        steps: Steps<'_>,
-        list: &mut [Part<'_, F>],
-        state: &mut [F],
-        (stride, from): (usize, usize),
-    ) -> bool {
+    fn advance(&self, steps: Steps<'_>, list: &mut [Part<'_, F>], memory: Memory<'_, F>) -> bool {
+        let (state, stride, from) = match memory {
+            Memory::Plain(state, stride, from) => (state, stride, from),
+            Memory::Packed(packed) => {
+                return match (steps.first(), list) {
+                    (Some(step), [Part { x, d: Some(d) }]) => packed.advance(&*self.0, step, x, d),
+                    _ => true,
+                };
+            }
+        };
         let (mut rest, len) = (state, list.iter().map(|part| part.x.len()).sum::<usize>());
         let slots = std::array::from_fn(|_| {
             let (slot, after) = std::mem::take(&mut rest).split_at_mut(stride);
@@ -128,7 +153,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> sealed::Advance<F> for Typed<R, N
         });
         let rule = &*self.0;
         parts(steps, list, slots, &|step, x, g, slots| {
-            rule.update(step, x, g, slots)
+            flushing(|| rule.update(step, x, g, slots))
         })
     }
 }
@@ -177,7 +202,7 @@ impl<F: Scalar> AnyRule<F> for Frozen {
 
 #[allow(private_interfaces)]
 impl<F: Scalar> sealed::Advance<F> for Frozen {
-    fn advance(&self, _: Steps<'_>, _: &mut [Part<'_, F>], _: &mut [F], _: (usize, usize)) -> bool {
+    fn advance(&self, _: Steps<'_>, _: &mut [Part<'_, F>], _: Memory<'_, F>) -> bool {
         true
     }
 }

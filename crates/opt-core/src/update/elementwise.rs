@@ -1,8 +1,8 @@
-use std::fmt;
 use std::ops::Range;
 
 use super::any_rule::{AnyRule, Typed};
-use super::clock::{Clock, Clocks};
+use super::layout::lay_out;
+use super::packed::{Packed, Storage};
 use super::range::{fits, refusal};
 use super::rule::{Rule, Takes};
 use super::run::{Group, Run, Source, by_run};
@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::kernel::first_non_finite;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
-use crate::state::visit::{State, Visit};
 use crate::tune::Tuned;
 
 /// Elementwise rules with their state: one rule for all parameters ([`FirstOrder`]), or one for
@@ -21,12 +20,12 @@ use crate::tune::Tuned;
 /// changed, and once by the update. A step does not allocate, but for the first in which some
 /// segment has no direction, and gives bitwise the same result for any number of threads.
 pub struct Elementwise<F, K: ?Sized> {
-    params: ParamMap,
+    pub(super) params: ParamMap,
     pub(super) groups: Vec<Group<K>>,
     /// Cover the segments, in order.
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
     /// Of each run its slots, one after another.
-    state: Vec<F>,
+    pub(super) state: Vec<F>,
 }
 
 /// A rule over everything, or one for each segment.
@@ -41,7 +40,7 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
     pub fn new(rule: R, params: &ParamMap) -> Result<Self, Error> {
         let rule = Box::new(Typed(Tuned::new::<F>(rule)?));
         let name = String::new();
-        Self::build(params, vec![Group { name, rule }], |_| 0)
+        Self::build(params, vec![Group { name, rule }], |_| 0, |_| Storage::Full)
     }
 
     /// One rule of the same type for each segment, which is a group of the segment's name:
@@ -84,7 +83,8 @@ impl<F: Scalar, R: Rule<F, N>, const N: usize> FirstOrder<F, R, N> {
             let rule = Box::new(Typed(rule));
             Ok(Group { name, rule })
         });
-        Self::build(params, groups.collect::<Result<_, Error>>()?, |index| index)
+        let groups = groups.collect::<Result<_, Error>>()?;
+        Self::build(params, groups, |index| index, |_| Storage::Full)
     }
 
     /// The rule of a segment, with its settings in effect; `None` beyond the last segment.
@@ -128,37 +128,9 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
         params: &ParamMap,
         groups: Vec<Group<K>>,
         group_of: impl Fn(usize) -> usize,
+        storage_of: impl Fn(&Segment) -> Storage,
     ) -> Result<Self, Error> {
-        let (mut runs, mut state): (Vec<Run>, Vec<F>) = (Vec::new(), Vec::new());
-        for (index, segment) in params.segments().iter().enumerate() {
-            let group = group_of(index);
-            match runs.last_mut().filter(|run| run.group == group) {
-                Some(run) => {
-                    run.segments.end = index + 1;
-                    run.range.end = segment.range.end;
-                }
-                None => runs.push(Run {
-                    group,
-                    segments: index..index + 1,
-                    range: segment.range.clone(),
-                    state: 0..0,
-                    clocks: Clocks::new(0),
-                }),
-            }
-        }
-        for run in &mut runs {
-            let slots = groups[run.group].rule.slots();
-            let (begin, len) = (state.len(), run.range.len());
-            let too_large =
-                || Error::SegmentTooLarge(params.segments()[run.segments.start].name.clone());
-            let all = slots.len().checked_mul(len).ok_or_else(too_large)?;
-            state.try_reserve_exact(all).map_err(|_| too_large())?;
-            for slot in slots {
-                state.resize(state.len() + len, F::of(slot.init));
-            }
-            run.state = begin..state.len();
-            run.clocks = Clocks::new(run.segments.len());
-        }
+        let (runs, state) = lay_out(params, &groups, group_of, storage_of)?;
         Ok(Self {
             params: params.clone(),
             groups,
@@ -203,7 +175,8 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
         run.map_or(0, |run| run.clocks.get(segment - run.segments.start).t)
     }
 
-    /// A segment's part of the state buffer of this name; `None` if there is none.
+    /// A segment's part of the state buffer of this name; `None` if there is none, or if it is stored
+    /// in fewer bits.
     pub fn slot(&self, name: &str, segment: usize) -> Option<&[F]> {
         self.state.get(self.slot_range(name, segment)?)
     }
@@ -216,6 +189,9 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
 
     fn slot_range(&self, name: &str, segment: usize) -> Option<Range<usize>> {
         let run = self.runs.get(self.run_of(segment)?)?;
+        if run.packed.is_some() {
+            return None;
+        }
         let at = self.groups[run.group].rule.slot(name)?;
         let place = &self.params.segments().get(segment)?.range;
         let begin = run.state.start + at * run.range.len() + place.start - run.range.start;
@@ -251,6 +227,15 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Elementwise<F, K> {
                             dtype: F::DTYPE,
                         };
                     }
+                }
+                if run.packed.as_ref().is_some_and(|packed| packed.overflowed) {
+                    return Error::Diverged {
+                        segment: self.params.segments()[index].name.clone(),
+                        what: "state",
+                        index: 0,
+                        value: f64::INFINITY,
+                        dtype: "8 or 16 bits",
+                    };
                 }
             }
         }
@@ -350,54 +335,28 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Update<F> for Elementwise<F, K> {
     }
 
     fn width(&self) -> usize {
-        self.state.len().div_ceil(self.params.len())
+        let packed = self.runs.iter().filter_map(|run| run.packed.as_ref());
+        let numbers = self.state.len() + packed.map(Packed::numbers).sum::<usize>();
+        numbers.div_ceil(self.params.len())
     }
-}
 
-impl<F: Scalar, K: AnyRule<F> + ?Sized> State<F> for Elementwise<F, K> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        let segments = self.params.segments();
-        for run in &mut self.runs {
-            let rule = &self.groups[run.group].rule;
-            if rule.takes().is_none() {
-                continue;
-            }
-            let (mut clocks, decays) = (Vec::new(), rule.decays().is_some());
-            for (at, segment) in segments[run.segments.clone()].iter().enumerate() {
-                let mut clock: Clock = run.clocks.get(at);
-                clock.visit(&segment.name, decays, visitor);
-                clocks.push(clock);
-            }
-            run.clocks.put(&clocks);
-        }
-        for run in &self.runs {
-            // By their places: a run of empty segments shows its buffers too.
-            for (at, slot) in self.groups[run.group].rule.slots().iter().enumerate() {
-                let begin = run.state.start + at * run.range.len();
-                for segment in &segments[run.segments.clone()] {
-                    let start = begin + segment.range.start - run.range.start;
-                    let name = format!("{}/{}", slot.name, segment.name);
-                    let buffer = &mut self.state[start..start + segment.range.len()];
-                    visitor.buffer(&name, &segment.shape, buffer);
-                }
-            }
-        }
+    fn bytes(&self) -> usize {
+        let packed = self.runs.iter().filter_map(|run| run.packed.as_ref());
+        size_of_val(&*self.state) + packed.map(Packed::bytes).sum::<usize>()
     }
-}
 
-impl<F: Scalar, K: AnyRule<F> + ?Sized> fmt::Debug for Elementwise<F, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut groups = f.debug_struct("Elementwise");
-        for group in &self.groups {
-            let name = if group.name.is_empty() {
-                "rule"
-            } else {
-                &group.name
-            };
-            groups.field(name, &&group.rule);
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        if (0..self.params.segments().len()).any(|segment| self.steps(segment) > 0) {
+            let why = "a step has been made, and state is stored in one way from its start";
+            return Err(Error::Storage(why.to_owned()));
         }
-        groups
-            .field("parameters", &self.params.len())
-            .finish_non_exhaustive()
+        let storage_of = |segment: &Segment| match whole(segment) {
+            true => Storage::Full,
+            false => storage,
+        };
+        let group_of = |segment| self.run_of(segment).map_or(0, |at| self.runs[at].group);
+        let (runs, state) = lay_out(&self.params, &self.groups, group_of, storage_of)?;
+        (self.runs, self.state) = (runs, state);
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 use super::any_rule::{AnyRule, Frozen, Typed};
 use super::elementwise::Elementwise;
+use super::packed::Storage;
 use super::rule::Rule;
 use super::run::Group;
 use crate::error::Error;
@@ -134,6 +135,6 @@ impl<'a, F: Scalar> GroupsBuilder<'a, F> {
             let rule = rule.map_err(|error| error.within(&name))?;
             groups.push(Group { name, rule });
         }
-        Elementwise::build(params, groups, |segment| owners[segment])
+        Elementwise::build(params, groups, |segment| owners[segment], |_| Storage::Full)
     }
 }

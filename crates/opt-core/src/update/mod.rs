@@ -2,31 +2,38 @@
 
 mod any_rule;
 mod arrays;
+mod bf16;
 mod clock;
+mod codec;
 mod elementwise;
 mod groups;
+mod layout;
 
+mod packed;
 mod range;
 mod rule;
 mod run;
 mod shard;
+mod shown;
 mod trusted;
 mod tuning;
 
 pub use any_rule::{AnyRule, Typed};
 pub use arrays::ArrayPart;
+pub use bf16::{Bf16, Rounding};
 pub use elementwise::{Elementwise, FirstOrder};
 pub use groups::{Groups, GroupsBuilder};
 
-pub use rule::{Rule, Slot, Step, Takes};
+pub use packed::Storage;
+pub use rule::{Packing, Rule, Slot, Step, Takes};
 pub use shard::each_parallel;
 pub use trusted::Trusted;
 
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::kernel::GRAIN;
-use crate::params::ParamMap;
+use crate::kernel::WAKE;
+use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::state::visit::State;
 use crate::tune::Tune;
@@ -108,6 +115,24 @@ pub trait Update<F: Scalar>: State<F> + Tune + Send + Sync {
     /// Numbers of state for each parameter: what the update costs in memory.
     fn width(&self) -> usize;
 
+    /// Bytes of state.
+    fn bytes(&self) -> usize;
+
+    /// Stores the state in another way from its start on, but for the segments that `whole` names.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the update does not, which is the default; if it has made a step; or if it
+    /// has state that can't be rounded. Then nothing has changed.
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        let _ = whole;
+        match storage {
+            Storage::Full => Ok(()),
+            _ => Err(Error::Storage(
+                "this update has one way to store its state".to_owned(),
+            )),
+        }
+    }
+
     /// One step of the whole vector by the direction `d`, a gradient for example.
     ///
     /// # Errors
@@ -131,7 +156,7 @@ pub trait Update<F: Scalar>: State<F> + Tune + Send + Sync {
         }
         let check =
             |(index, part): (usize, &Part<'_, F>)| part.d.map_or(Ok(()), |d| self.check(index, d));
-        let fine = self.params().len() > GRAIN
+        let fine = self.params().len() > WAKE
             && (parts.par_iter().with_min_len(8).enumerate()).all(|part| check(part).is_ok());
         if !fine {
             // In order: the first that is bad, in every run.
@@ -177,5 +202,13 @@ impl<F: Scalar, U: Update<F> + ?Sized> Update<F> for Box<U> {
 
     fn width(&self) -> usize {
         (**self).width()
+    }
+
+    fn bytes(&self) -> usize {
+        (**self).bytes()
+    }
+
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        (**self).store(storage, whole)
     }
 }

@@ -13,12 +13,51 @@ pub struct Slot {
     pub name: &'static str,
     /// The value that every element starts with.
     pub init: f64,
+    /// What may become of it in fewer bits.
+    pub packing: Packing,
+}
+
+/// What becomes of a buffer that is stored in fewer bits, see [`Storage`](crate::Storage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// An average of either sign: rounding is noise that averages out.
+    Signed,
+    /// Never negative, and divided by: what is not 0 is not rounded to 0.
+    Positive,
+    /// Multiplied, compared or subtracted from step to step, so that rounding would add up: storage in
+    /// fewer bits is refused.
+    Exact,
 }
 
 impl Slot {
-    /// A buffer that starts with zeros.
+    /// A buffer of either sign that starts with zeros.
     pub const fn zero(name: &'static str) -> Self {
-        Self { name, init: 0.0 }
+        let (init, packing) = (0.0, Packing::Signed);
+        Self {
+            name,
+            init,
+            packing,
+        }
+    }
+
+    /// A buffer of squares or magnitudes, which starts with `init`.
+    pub const fn positive(name: &'static str, init: f64) -> Self {
+        let packing = Packing::Positive;
+        Self {
+            name,
+            init,
+            packing,
+        }
+    }
+
+    /// A buffer that must not be rounded, which starts with `init`.
+    pub const fn exact(name: &'static str, init: f64) -> Self {
+        let packing = Packing::Exact;
+        Self {
+            name,
+            init,
+            packing,
+        }
     }
 }
 

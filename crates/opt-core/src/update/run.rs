@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Part;
-use super::any_rule::AnyRule;
+use super::any_rule::{AnyRule, Memory};
 use super::clock::Clocks;
+use super::packed::Packed;
 use super::shard::{Steps, both};
 use crate::params::Segment;
 use crate::scalar::Scalar;
@@ -26,6 +27,8 @@ pub(super) struct Run {
     /// Of all slots, in the state.
     pub(super) state: Range<usize>,
     pub(super) clocks: Clocks,
+    /// The state instead, of a segment that is alone in its run.
+    pub(super) packed: Option<Packed>,
 }
 
 /// What is moved.
@@ -85,18 +88,20 @@ impl Run {
             return true; // frozen
         }
         let (begin, stride, decays) = (self.range.start, self.range.len(), rule.decays());
+        let packed = &mut self.packed;
         match source {
             Source::Parts(parts) => {
                 let moves = parts.iter().map(|part| part.d.is_some());
                 let steps = self.clocks.tick(first - self.segments.start, decays, moves);
                 let from = segments[first].range.start - begin;
-                rule.advance(steps, parts, state, (stride, from))
+                rule.advance(steps, parts, Memory::of(packed, state, stride, from))
             }
             Source::Whole(x, d) => {
                 let moves = std::iter::repeat_n(true, self.segments.len());
                 match self.clocks.tick(0, decays, moves) {
                     steps @ Steps::Same(_) => {
-                        rule.advance(steps, &mut [Part::new(x, d)], state, (stride, 0))
+                        let memory = Memory::of(packed, state, stride, 0);
+                        rule.advance(steps, &mut [Part::new(x, d)], memory)
                     }
                     Steps::Each(steps) => {
                         let segments = &segments[self.segments.clone()];
@@ -108,7 +113,8 @@ impl Run {
                                     (segment.range.start - begin, segment.range.end - begin);
                                 let mut part = [Part::new(&mut x[start..end], &d[start..end])];
                                 let step = Steps::Same(*step);
-                                rule.advance(step, &mut part, state, (stride, start)) & fine
+                                let memory = Memory::of(packed, state, stride, start);
+                                rule.advance(step, &mut part, memory) & fine
                             })
                     }
                 }

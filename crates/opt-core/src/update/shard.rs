@@ -1,18 +1,32 @@
 //! How work on matching slices is split over threads: by recursion, down to pieces that stay in
 //! cache, without allocation.
 
+use super::codec::BLOCK;
 use super::{Part, Step};
-use crate::flush::flushing;
-use crate::kernel::{GRAIN, each};
+use crate::kernel::{GRAIN, each, join};
 use crate::scalar::Scalar;
 
+/// A stretch of one slot, however it is stored.
+pub(super) trait Piece: Send + Sized {
+    /// Keeps what is before `middle`, and gives the rest.
+    fn split_off(&mut self, middle: usize) -> Self;
+}
+
+impl<T: Send> Piece for &mut [T] {
+    fn split_off(&mut self, middle: usize) -> Self {
+        let (lo, hi) = std::mem::take(self).split_at_mut(middle);
+        *self = lo;
+        hi
+    }
+}
+
 /// What is done to a piece of parameters, gradient and state; gives whether it left all finite.
-pub(super) trait Work<F, const N: usize>:
-    Fn(&Step, &mut [F], &[F], [&mut [F]; N]) -> bool + Sync
+pub(super) trait Work<F, S, const N: usize>:
+    Fn(&Step, &mut [F], &[F], [S; N]) -> bool + Sync
 {
 }
-impl<F, const N: usize, T> Work<F, N> for T where
-    T: Fn(&Step, &mut [F], &[F], [&mut [F]; N]) -> bool + Sync
+impl<F, S, const N: usize, T> Work<F, S, N> for T where
+    T: Fn(&Step, &mut [F], &[F], [S; N]) -> bool + Sync
 {
 }
 
@@ -26,7 +40,7 @@ pub(super) enum Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn first(&self) -> Option<&Step> {
+    pub(super) fn first(&self) -> Option<&Step> {
         match self {
             Self::Same(step) => Some(step),
             Self::Each(steps) => steps.first(),
@@ -44,65 +58,45 @@ impl Steps<'_> {
     }
 }
 
-type Slots<'a, F, const N: usize> = [&'a mut [F]; N];
-
-fn split_slots<F, const N: usize>(
-    slots: Slots<'_, F, N>,
-    mid: usize,
-) -> (Slots<'_, F, N>, Slots<'_, F, N>) {
-    let mut hi = std::array::from_fn(|_| &mut [][..]);
-    let mut k = 0;
-    let lo = slots.map(|slot| {
-        let (lo, rest) = slot.split_at_mut(mid);
-        hi[k] = rest;
-        k += 1;
-        lo
-    });
-    (lo, hi)
-}
-
 /// Both halves, on two threads if together they are worth it.
 pub(super) fn both(
     len: usize,
     lo: impl FnOnce() -> bool + Send,
     hi: impl FnOnce() -> bool + Send,
 ) -> bool {
-    let (lo, hi) = if len > GRAIN {
-        rayon::join(lo, hi)
-    } else {
-        (lo(), hi())
-    };
+    let (lo, hi) = join(len, lo, hi);
     lo & hi
 }
 
 /// One rule over one stretch, halved down to pieces that stay in cache.
-fn halve<F: Scalar, const N: usize>(
+pub(super) fn halve<F: Scalar, S: Piece, const N: usize>(
     step: &Step,
     x: &mut [F],
     g: &[F],
-    slots: Slots<'_, F, N>,
-    f: &impl Work<F, N>,
+    mut slots: [S; N],
+    f: &impl Work<F, S, N>,
 ) -> bool {
     let len = x.len();
     if len <= GRAIN {
-        return flushing(|| f(step, x, g, slots));
+        return f(step, x, g, slots);
     }
-    let ((x_lo, x_hi), (g_lo, g_hi)) = (x.split_at_mut(len / 2), g.split_at(len / 2));
-    let (lo, hi) = split_slots(slots, len / 2);
+    let middle = (len / 2).next_multiple_of(BLOCK);
+    let ((x_lo, x_hi), (g_lo, g_hi)) = (x.split_at_mut(middle), g.split_at(middle));
+    let rest = slots.each_mut().map(|slot| slot.split_off(middle));
     both(
         len,
-        || halve(step, x_lo, g_lo, lo, f),
-        || halve(step, x_hi, g_hi, hi, f),
+        || halve(step, x_lo, g_lo, slots, f),
+        || halve(step, x_hi, g_hi, rest, f),
     )
 }
 
 /// Tensors in allocations of their own, whose state lies side by side in the slots. Those without
 /// a gradient are left alone.
-pub(super) fn parts<F: Scalar, const N: usize>(
+pub(super) fn parts<F: Scalar, S: Piece, const N: usize>(
     steps: Steps<'_>,
     list: &mut [Part<'_, F>],
-    slots: Slots<'_, F, N>,
-    f: &impl Work<F, N>,
+    mut slots: [S; N],
+    f: &impl Work<F, S, N>,
 ) -> bool {
     if let [part] = list {
         return match (steps.first(), part.d) {
@@ -118,11 +112,11 @@ pub(super) fn parts<F: Scalar, const N: usize>(
     let (steps_lo, steps_hi) = steps.split_at(middle);
     let len_lo = lo.iter().map(|part| part.x.len()).sum();
     let len = len_lo + hi.iter().map(|part| part.x.len()).sum::<usize>();
-    let (slots_lo, slots_hi) = split_slots(slots, len_lo);
+    let rest = slots.each_mut().map(|slot| slot.split_off(len_lo));
     both(
         len,
-        || parts(steps_lo, lo, slots_lo, f),
-        || parts(steps_hi, hi, slots_hi, f),
+        || parts(steps_lo, lo, slots, f),
+        || parts(steps_hi, hi, rest, f),
     )
 }
 

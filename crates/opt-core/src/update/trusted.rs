@@ -1,6 +1,6 @@
-use super::{Part, Update};
+use super::{Part, Storage, Update};
 use crate::error::Error;
-use crate::params::ParamMap;
+use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::state::visit::{State, Visit};
 use crate::tune::{Change, Field, Tune, Value};
@@ -77,6 +77,14 @@ impl<F: Scalar, U: Update<F>> Update<F> for Trusted<U> {
 
     fn width(&self) -> usize {
         self.0.width()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    fn store(&mut self, storage: Storage, whole: &dyn Fn(&Segment) -> bool) -> Result<(), Error> {
+        self.0.store(storage, whole)
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) fn element<F: Scalar, const N: usize>(
 impl<F: Scalar, const N: usize> Rule<F, N> for Chain {
     fn slots(&self) -> [Slot; N] {
         std::array::from_fn(|k| Slot {
-            name: NAMES[k],
             init: self.init + k as f64,
+            ..Slot::zero(NAMES[k])
         })
     }
 

@@ -6,6 +6,7 @@
 mod accumulate;
 mod arrays;
 mod average;
+mod bf16;
 mod chain;
 mod clip;
 #[cfg(feature = "safetensors")]
@@ -23,6 +24,7 @@ mod run;
 mod schedule;
 mod schedule_range;
 mod snapshot;
+mod storage;
 mod train;
 mod trust;
 mod tune;

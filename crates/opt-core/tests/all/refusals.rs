@@ -141,6 +141,8 @@ fn bad_lengths_name_the_slice_and_change_nothing() {
 fn the_extremes_of_size_and_steps_do_not_panic() {
     struct Last;
     impl Visit<f32> for Last {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [f32]) {}
         fn count(&mut self, name: &str, value: &mut u64) {
             assert!(name.starts_with("t/"));

@@ -133,6 +133,8 @@ where
 pub(crate) fn buffers<F: Scalar>(state: &mut impl State<F>) -> BTreeMap<String, Array2<F>> {
     struct Read<F>(BTreeMap<String, Array2<F>>);
     impl<F: Scalar> Visit<F> for Read<F> {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]) {
             let shape = (shape[0], shape.get(1).copied().unwrap_or(1));
             let matrix = Array2::from_shape_vec(shape, data.to_vec()).unwrap();

@@ -28,6 +28,8 @@ fn network<F: Scalar>(l2: f64) -> (Mlp<F>, Vec<F>) {
 fn ranks<F: Scalar>(state: &mut impl State<F>) -> Vec<u64> {
     struct Read(Vec<u64>);
     impl<F: Scalar> Visit<F> for Read {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [F]) {}
         fn count(&mut self, name: &str, count: &mut u64) {
             if name.ends_with("rank") {

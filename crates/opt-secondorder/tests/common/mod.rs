@@ -155,6 +155,8 @@ where
 pub(crate) fn buffer(method: &mut dyn State<f64>, name: &str) -> Vec<f64> {
     struct Find<'a>(&'a str, Vec<f64>);
     impl Visit<f64> for Find<'_> {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, name: &str, _: &[usize], data: &mut [f64]) {
             // A direction's state has its half before it.
             if name.strip_prefix("direction/").unwrap_or(name) == self.0 {

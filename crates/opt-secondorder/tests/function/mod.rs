@@ -51,6 +51,8 @@ pub(crate) fn slope(objective: &mut dyn Objective<f64>, x: &[f64]) -> f64 {
 pub(crate) fn numbers<F: Scalar>(method: &mut dyn State<F>) -> BTreeMap<String, f64> {
     struct Numbers(BTreeMap<String, f64>);
     impl<F> Visit<F> for Numbers {
+        fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
+
         fn buffer(&mut self, _: &str, _: &[usize], _: &mut [F]) {}
         fn count(&mut self, name: &str, value: &mut u64) {
             self.0.insert(name.to_owned(), *value as f64);

@@ -143,6 +143,10 @@ struct Seen {
 }
 
 impl<F: Scalar> Visit<F> for Seen {
+    fn packed(&mut self, name: &str, _: &[usize], _: opt_core::Bits<'_>) {
+        self.names.push(name.to_owned());
+    }
+
     fn buffer(&mut self, name: &str, _: &[usize], data: &mut [F]) {
         self.names.push(name.to_owned());
         if data.iter().any(|v| !v.is_finite()) {
