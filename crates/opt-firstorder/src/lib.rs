@@ -105,10 +105,10 @@ pub use zoo::zoo;
 /// What methods share: all of it is there, and the names that one needs beside a rule here too.
 pub use opt_core;
 pub use opt_core::{
-    Accumulate, ArrayPart, Average, Averaging, Elementwise, Error, FirstOrder, Groups,
-    GroupsBuilder, Incomplete, Method, Objective, ParamMap, Parameters, Part, Report, Rule, Run,
-    Scalar, Schedule, Segment, Snapshot, State, Train, Tune, Update, Value, Visit,
-    clip_global_norm, clip_value,
+    Accumulate, ArrayPart, Average, Averaging, Bf16, Elementwise, Error, FirstOrder, Groups,
+    GroupsBuilder, Incomplete, Method, Objective, ParamMap, Parameters, Part, Report, Rounding,
+    Rule, Run, Scalar, Schedule, Segment, Snapshot, State, Storage, Train, Trusted, Tune, Update,
+    Value, Visit, clip_global_norm, clip_value,
 };
 
 /// The examples of the README are tests.
