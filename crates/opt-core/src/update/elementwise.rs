@@ -2,10 +2,11 @@ use std::ops::Range;
 
 use super::any_rule::{AnyRule, Typed};
 use super::layout::lay_out;
-use super::packed::{Packed, Storage};
+use super::packed::Packed;
 use super::range::{fits, refusal};
 use super::rule::{Rule, Takes};
 use super::run::{Group, Run, Source, by_run};
+use super::storage::Storage;
 use super::{ArrayPart, Part, Update};
 use crate::error::Error;
 use crate::kernel::first_non_finite;

@@ -1,8 +1,8 @@
 use super::any_rule::{AnyRule, Frozen, Typed};
 use super::elementwise::Elementwise;
-use super::packed::Storage;
 use super::rule::Rule;
 use super::run::Group;
+use super::storage::Storage;
 use crate::error::Error;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;

@@ -2,9 +2,10 @@
 
 use super::any_rule::AnyRule;
 use super::clock::Clocks;
-use super::packed::{Packed, Storage};
+use super::packed::Packed;
 use super::rule::Packing;
 use super::run::{Group, Run};
+use super::storage::Storage;
 use crate::error::Error;
 use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;

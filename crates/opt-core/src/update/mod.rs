@@ -15,6 +15,7 @@ mod rule;
 mod run;
 mod shard;
 mod shown;
+mod storage;
 mod trusted;
 mod tuning;
 
@@ -24,9 +25,9 @@ pub use bf16::{Bf16, Rounding};
 pub use elementwise::{Elementwise, FirstOrder};
 pub use groups::{Groups, GroupsBuilder};
 
-pub use packed::Storage;
 pub use rule::{Packing, Rule, Slot, Step, Takes};
 pub use shard::each_parallel;
+pub use storage::Storage;
 pub use trusted::Trusted;
 
 use rayon::prelude::*;

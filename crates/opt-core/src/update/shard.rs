@@ -1,10 +1,13 @@
 //! How work on matching slices is split over threads: by recursion, down to pieces that stay in
 //! cache, without allocation.
 
-use super::codec::BLOCK;
 use super::{Part, Step};
 use crate::kernel::{GRAIN, each, join};
 use crate::scalar::Scalar;
+
+/// Elements of a slot in few bits that share an exponent, and that are decoded at a time: few, so that the
+/// decoded ones stay in L1. A piece ends at a multiple.
+pub(super) const BLOCK: usize = 256;
 
 /// A stretch of one slot, however it is stored.
 pub(super) trait Piece: Send + Sized {
