@@ -76,12 +76,12 @@ impl<F: Decompose> Blocks<F> {
         Ok(report)
     }
 
-    /// Draws labels, and keeps their deltas.
+    /// Draws labels where the last evaluation was, and keeps their deltas.
     pub(crate) fn sample<O>(&mut self, objective: &mut O, x: &[F], seed: u64) -> Result<(), Error>
     where
         O: SampledFisher<F> + ?Sized,
     {
-        objective.sample(x, seed)?;
+        objective.resample(x, seed)?;
         for block in &mut self.all {
             let layer = block.dense.shown_finite(&*objective)?;
             if layer.input.nrows() != block.rows {

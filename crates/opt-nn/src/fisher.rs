@@ -16,11 +16,22 @@ use crate::{Error, Loss, Mlp};
 /// parameters; its targets are not read.
 impl<F: Scalar> SampledFisher<F> for Mlp<F> {
     fn sample(&mut self, x: &[F], seed: u64) -> Result<(), CoreError> {
+        self.draw(x, seed, false)
+    }
+
+    fn resample(&mut self, x: &[F], seed: u64) -> Result<(), CoreError> {
+        let kept = self.fresh;
+        self.draw(x, seed, kept)
+    }
+}
+
+impl<F: Scalar> Mlp<F> {
+    fn draw(&mut self, x: &[F], seed: u64, kept: bool) -> Result<(), CoreError> {
         // From far beyond where `load` draws dropout masks of the same seed.
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         rng.jump();
         let (key, loss) = (rng.next_u64(), self.net.spec.loss);
-        self.backward_from_output(x, move |row, z, scale| {
+        self.backward_from_output(x, kept, move |row, z, scale| {
             // As for masks, a stream of its own for each row.
             let seed = key.wrapping_add(row as u64);
             loss.sample(z, scale, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
@@ -40,20 +51,23 @@ impl<F: Scalar> Fisher<F> for Mlp<F> {
         if index >= outputs {
             return Err(CoreError::objective(Error::Factor { index, outputs }));
         }
-        self.backward_from_output(x, move |_, z, scale| loss.factor(z, scale, index))
+        self.backward_from_output(x, false, move |_, z, scale| loss.factor(z, scale, index))
     }
 }
 
 impl<F: Scalar> Mlp<F> {
-    /// Runs forward, turns each row of the output into a slope by `f(row, z, scale)`, in place,
-    /// and runs backward from that.
+    /// Runs forward, unless the last pass is to be `kept`; turns each row of the output into a slope
+    /// by `f(row, z, scale)`, in place, and runs backward from that.
     fn backward_from_output(
         &mut self,
         x: &[F],
+        kept: bool,
         f: impl Fn(usize, &mut [F], F) + Send + Sync,
     ) -> Result<(), CoreError> {
         self.differentiate(x, None, |net, batch, pass| {
-            net.forward(x, batch, pass, net.spec.layers.len())?;
+            if !kept {
+                net.forward(x, batch, pass, net.spec.layers.len())?;
+            }
             let (outputs, scale) = (net.spec.outputs(), F::of((batch.rows as f64).recip()));
             let (z, slope) = net.ends(batch.rows, pass)?;
             each_row(slope, outputs, |row, slope| {

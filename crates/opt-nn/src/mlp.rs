@@ -39,7 +39,7 @@ pub struct Mlp<F> {
     /// Of the last gradient.
     pub(crate) trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// Whether `trained` is of [`Objective::grad`].
     graded: bool,
     /// Whether the running statistics have seen `batch`.

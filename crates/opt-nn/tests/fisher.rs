@@ -343,3 +343,37 @@ fn outputs_far_from_zero() {
     check::<f32>();
     check::<f64>();
 }
+
+/// Whatever was evaluated last at the same x: the same bits as with a forward pass of its own.
+#[test]
+fn labels_can_be_drawn_anew_without_a_forward_pass() {
+    let plain = Spec::classifier(&[6, 5, 4, 3], Activation::Tanh);
+    let (mut normalized, mut dropped) = (plain.clone(), plain.clone());
+    normalized.layers[0].norm = Some(Default::default());
+    normalized.layers[1].norm = Some(Default::default());
+    dropped.layers[0].dropout = 0.5;
+    for spec in [plain, normalized, dropped] {
+        let shown = |net: &Mlp<f64>| -> Vec<_> {
+            let layers = (0..net.places().len()).map(|index| net.layer(index).unwrap());
+            layers
+                .map(|layer| (layer.input.to_owned(), layer.delta.to_owned()))
+                .collect()
+        };
+        let mut net = network(&spec);
+        let x = parameters(&net, 1);
+        let mut g = vec![0.0; x.len()];
+        net.sample(&x, 7).unwrap();
+        let expected = shown(&net);
+        for before in 0..4 {
+            match before {
+                0 => drop(net.grad(&x, &mut g).unwrap()),
+                1 => drop(net.deltas(&x, &mut g).unwrap()),
+                2 => net.sample(&x, 3).unwrap(),
+                // Nothing since the minibatch was loaded.
+                _ => net = network(&spec),
+            }
+            net.resample(&x, 7).unwrap();
+            assert_eq!(shown(&net), expected, "{before}");
+        }
+    }
+}

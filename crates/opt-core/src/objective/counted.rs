@@ -93,6 +93,7 @@ macro_rules! forward_objective {
         }
         $crate::forward_objective! { @trait $wrapper, $inner, $note, SampledFisher,
             [Gradient] fn sample(&mut self, x: &[F], seed: u64) -> Result<(), $crate::Error>;
+            [Gradient] fn resample(&mut self, x: &[F], seed: u64) -> Result<(), $crate::Error>;
         }
         $crate::forward_objective! { @trait $wrapper, $inner, $note, Fisher,
             fn outputs(&self) -> usize;

@@ -144,6 +144,16 @@ pub trait SampledFisher<F: Scalar>: Layered<F> {
     /// # Errors
     /// As [`Objective::value`].
     fn sample(&mut self, x: &[F], seed: u64) -> Result<(), Error>;
+
+    /// As [`sample`](Self::sample), where the last evaluation by [`Objective::grad`],
+    /// [`Layered::deltas`] or this trait was at the same `x`, with the same minibatch: a model that has
+    /// kept that pass need not run forward again. By default it does.
+    ///
+    /// # Errors
+    /// As there.
+    fn resample(&mut self, x: &[F], seed: u64) -> Result<(), Error> {
+        self.sample(x, seed)
+    }
 }
 
 /// A model whose Fisher matrix, the mean over samples and over the model's own labels of the
