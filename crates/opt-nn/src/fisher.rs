@@ -20,7 +20,7 @@ impl<F: Scalar> SampledFisher<F> for Mlp<F> {
     }
 
     fn resample(&mut self, x: &[F], seed: u64) -> Result<(), CoreError> {
-        let kept = self.fresh;
+        let kept = self.kept;
         self.draw(x, seed, kept)
     }
 }

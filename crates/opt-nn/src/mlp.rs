@@ -39,7 +39,9 @@ pub struct Mlp<F> {
     /// Of the last gradient.
     pub(crate) trained: Pass<F>,
     /// Whether `trained` belongs to `batch`.
-    pub(crate) fresh: bool,
+    fresh: bool,
+    /// And to the coordinates of its layers.
+    pub(crate) kept: bool,
     /// Whether `trained` is of [`Objective::grad`].
     graded: bool,
     /// Whether the running statistics have seen `batch`.
@@ -78,6 +80,7 @@ impl<F: Scalar> Mlp<F> {
             batch: Batch::new(&net.spec),
             trained: Pass::new(&net.spec),
             fresh: false,
+            kept: false,
             graded: false,
             followed: false,
             chunk: Batch::new(&net.spec),
@@ -147,7 +150,7 @@ impl<F: Scalar> Mlp<F> {
         let spec = &self.net.spec;
         check(spec, &inputs, target, chosen)?;
         (self.batch).load(spec, inputs, Some(target), chosen, Some(seed))?;
-        (self.fresh, self.followed, self.observed) = (false, false, None);
+        (self.fresh, self.kept, self.followed, self.observed) = (false, false, false, None);
         self.curvature.invalidate();
         Ok(())
     }
@@ -271,7 +274,7 @@ impl<F: Scalar> Mlp<F> {
         forward: impl FnOnce(&Net<F>, &Batch<F>, &mut Pass<F>) -> Result<R, Error> + Send,
     ) -> Result<R, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
-        (self.fresh, self.graded) = (false, false);
+        (self.fresh, self.kept, self.graded) = (false, false, false);
         let Self {
             net,
             batch,
@@ -284,7 +287,7 @@ impl<F: Scalar> Mlp<F> {
             Ok(result)
         });
         let result = result.map_err(|e: Error| opt_core::Error::objective(e))?;
-        self.fresh = true;
+        (self.fresh, self.kept) = (true, true);
         Ok(result)
     }
 }
@@ -316,7 +319,7 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     }
 
     fn gradient_bound(&self) -> Option<F> {
-        let known = self.fresh && self.graded;
+        let known = self.kept && self.graded;
         known.then(|| self.net.gradient_bound(&self.batch, &self.trained))?
     }
 

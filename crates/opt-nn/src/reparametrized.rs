@@ -98,11 +98,13 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
             error => CoreError::objective(error),
         })?;
         self.net.whitening[index] = Some(whitening);
+        self.kept = false;
         Ok(())
     }
 
     fn clear_whitening(&mut self) {
         self.net.whitening.fill(None);
+        self.kept = false;
     }
 }
 

@@ -5,7 +5,8 @@
 mod common;
 
 use common::{data, labels};
-use opt_core::{Layered, Objective, greatest};
+use ndarray::{Array1, Array2};
+use opt_core::{Layered, Objective, Reparametrized, SampledFisher, greatest};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
 
 const ROWS: usize = 8;
@@ -70,6 +71,28 @@ fn what_is_not_finite_has_no_bound() {
             );
         }
     }
+}
+
+/// In other coordinates there is no bound, and labels need a forward pass.
+#[test]
+fn another_whitening_ends_what_was_kept() {
+    let (_, spec) = nets().swap_remove(0);
+    let mut net = Mlp::<f64>::new(spec).unwrap();
+    let (x, inputs) = (net.init(Init::He, 1), data(ROWS, 40));
+    net.load(inputs.view(), Target::Classes(&labels(ROWS, 3)), 0)
+        .unwrap();
+    net.grad(&x, &mut vec![0.0; x.len()]).unwrap();
+    assert!(net.gradient_bound().is_some());
+    let (u, c) = (Array2::eye(60) * 2.0, Array1::zeros(60));
+    net.set_whitening(1, u.view(), c.view()).unwrap();
+    assert_eq!(net.gradient_bound(), None);
+    net.resample(&x, 7).unwrap();
+    let again = net.layer(2).unwrap().delta.to_owned();
+    net.sample(&x, 7).unwrap();
+    assert_eq!(net.layer(2).unwrap().delta, again);
+    net.grad(&x, &mut vec![0.0; x.len()]).unwrap();
+    net.clear_whitening();
+    assert_eq!(net.gradient_bound(), None);
 }
 
 /// Where it would have to look at more numbers than the gradient has, it says nothing.
