@@ -36,28 +36,28 @@ impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
     ///
     /// The setting `state` says how its state is stored: `full`, `bf16` or `8bit`, see [`Storage`].
     pub fn rule<R: Rule<F, N>, const N: usize>(name: &'static str, rule: R) -> Self {
-        let (checked, whole) = (rule.clone(), rule.clone());
-        let mut entry = Self::method(name, rule, |rule, objective: &O| {
-            rule.method(objective.params())
-        });
-        entry.check = Box::new(move |set| {
-            let (_, set) = stored(set)?;
-            changed(&checked, &set)?.check::<F>()
-        });
+        let (fields, checked) = (list(&rule), rule.clone());
         let make = move |set: &Set<'_>, params: &ParamMap| {
             let (storage, set) = stored(set)?;
-            let mut update = FirstOrder::new(changed(&whole, &set)?, params)?;
+            let mut update = FirstOrder::new(changed(&rule, &set)?, params)?;
             update.store(storage, &|_| false)?;
             Ok::<_, Error>(update)
         };
         let same = make.clone();
-        entry.build = Box::new(move |set, objective: &O| {
-            Ok(Box::new(Train::new(make(set, objective.params())?)))
-        });
-        entry.update = Some(Box::new(move |set, params| {
-            Ok(Box::new(same(set, params)?))
-        }));
-        entry
+        Self {
+            name,
+            fields,
+            check: Box::new(move |set| {
+                let (_, set) = stored(set)?;
+                changed(&checked, &set)?.check::<F>()
+            }),
+            build: Box::new(move |set, objective| {
+                Ok(Box::new(Train::new(make(set, objective.params())?)))
+            }),
+            update: Some(Box::new(move |set, params| {
+                Ok(Box::new(same(set, params)?))
+            })),
+        }
     }
 }
 

@@ -129,6 +129,20 @@ impl ParamMap {
         Error::length(what, self.len, len)
     }
 
+    /// A segment whose gradient is as long as it.
+    ///
+    /// # Errors
+    /// [`Error::NoSegment`]; [`Error::Length`], with the segment's name.
+    pub(crate) fn check_part(&self, segment: usize, len: usize) -> Result<&Segment, Error> {
+        let place = self.segment(segment)?;
+        if place.range.len() != len {
+            // Made only where it is told: steps do not allocate.
+            let what = format!("gradient of {}", place.name);
+            Error::length(&what, place.range.len(), len)?;
+        }
+        Ok(place)
+    }
+
     /// Refuses what no method steps by: a gradient of another length, or one that is not finite.
     ///
     /// # Errors

@@ -121,12 +121,11 @@ impl<U: Update<f32>> Bf16<U> {
         self.update.params().check_len("x", x.len())?;
         // Infinity, and above it NaN.
         if let Some(at) = x.iter().position(|bits| bits & 0x7fff >= 0x7f80) {
-            let segments = self.update.params().segments();
-            let segment = segments.iter().find(|s| s.range.contains(&at));
+            let place = self.update.params().locate(at);
             return Err(Error::Diverged {
-                segment: segment.map_or_else(String::new, |s| s.name.clone()),
+                segment: place.map_or_else(String::new, |(segment, _)| segment.name.clone()),
                 what: "x",
-                index: segment.map_or(at, |s| at - s.range.start),
+                index: place.map_or(at, |(_, index)| index),
                 value: f32::from_bits(u32::from(x[at]) << 16).into(),
                 dtype: "BF16",
             });
@@ -151,7 +150,7 @@ impl<U: Update<f32>> Bf16<U> {
                 convert(x, &mut self.wide, How::Nearest, 0);
             }
             Rounding::Stochastic { seed } => {
-                let noise = Noise::new(seed, t, 0, false);
+                let noise = Noise::new(seed, t, 0);
                 for index in 0..self.update.params().segments().len() {
                     let range = self.update.params().segment(index)?.range.clone();
                     let (bits, wide) = (&mut x[range.clone()], &mut self.wide[..range.len()]);

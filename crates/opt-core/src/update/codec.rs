@@ -5,7 +5,7 @@
 //! the place, so that it is the same for any number of threads.
 
 use super::shard::{BLOCK, Piece};
-use crate::kernel::{prefetch, vectorized};
+use crate::kernel::{greatest, prefetch, vectorized};
 use crate::scalar::Scalar;
 
 /// A stored piece of one slot, borrowed for a pass.
@@ -24,22 +24,18 @@ pub(super) trait Codec<F>: Piece {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noise {
     key: u32,
-    /// Never negative, and where it is not 0, never stored as 0: what is divided by.
-    positive: bool,
 }
 
 impl Noise {
-    pub(super) fn new(seed: u64, t: u64, slot: usize, positive: bool) -> Self {
+    pub(super) fn new(seed: u64, t: u64, slot: usize) -> Self {
         // The finalizer of SplitMix64 (Steele, Lea & Flood 2014).
         let mut z = seed ^ t.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (slot as u64) << 56;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         let key = (z ^ z >> 31) as u32;
-        Self { key, positive }
+        Self { key }
     }
-}
 
-impl Noise {
     /// Of the piece that begins at a place.
     pub(super) fn first(self, place: usize) -> u32 {
         hash(self.key, place)
@@ -155,12 +151,13 @@ pub(super) struct Blocks<'a> {
     /// Of each block what is added to a code: exponent and mantissa, as one number, of code 0.
     bases: &'a mut [i16],
     start: usize,
+    /// Never negative, and where it is not 0, never stored as 0: what is divided by.
     positive: bool,
 }
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(codes: &'a mut [u8], bases: &'a mut [i16], noise: Noise) -> Self {
-        let (start, positive) = (0, noise.positive);
+    pub(super) fn new(codes: &'a mut [u8], bases: &'a mut [i16], positive: bool) -> Self {
+        let start = 0;
         Self {
             codes,
             bases,
@@ -187,13 +184,6 @@ vectorized! {
             let bits = if magnitude == 0 { 0 } else { bits | sign << 24 };
             *value = F::of(f64::from(f32::from_bits(bits)));
         }
-    }
-}
-
-vectorized! {
-    fn greatest_single<F>(values: &[F]) -> u32 {
-        let bits = values.iter().map(|v| (single(*v).to_bits() & MAGNITUDE) as i32);
-        bits.fold(0, i32::max) as u32
     }
 }
 
@@ -240,19 +230,19 @@ impl<F: Scalar> Codec<F> for Blocks<'_> {
     }
 
     fn encode(&mut self, block: usize, values: &[F], noise: Noise) -> bool {
-        let greatest = greatest_single(values);
+        let greatest = single(greatest(values)).to_bits();
         if greatest >= INFINITE {
             return false;
         }
         // Rounded up it is at the top, unless that would be infinite.
         let up = (greatest >> REST) as i32 + 1;
-        let base = up.min((INFINITE >> REST) as i32 - 1) - top(noise.positive);
+        let base = up.min((INFINITE >> REST) as i32 - 1) - top(self.positive);
         self.bases[block] = base as i16;
         // Normal also where the whole block is next to nothing.
         let least = f32::from_bits((base.max(7) as u32 + 1) << REST);
         let (codes, start) = (&mut self.codes[block * BLOCK..], self.start + block * BLOCK);
         let first = noise.first(start);
-        encode_block(values, codes, first, base, least, noise.positive);
+        encode_block(values, codes, first, base, least, self.positive);
         true
     }
 }

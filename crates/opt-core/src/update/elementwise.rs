@@ -268,11 +268,7 @@ impl<F: Scalar, K: AnyRule<F> + ?Sized> Update<F> for Elementwise<F, K> {
     }
 
     fn check(&self, segment: usize, d: &[F]) -> Result<(), Error> {
-        let place = self.params.segment(segment)?;
-        if d.len() != place.range.len() {
-            let what = format!("gradient of {}", place.name);
-            return Error::length(&what, place.range.len(), d.len());
-        }
+        let place = self.params.check_part(segment, d.len())?;
         let run = self.run_of(segment).map(|at| &self.runs[at]);
         match run.and_then(|run| self.takes(run)) {
             Some(takes) if !fits(d, takes) => Err(refusal(&place.name, d, takes)),

@@ -20,7 +20,7 @@ pub(super) fn lay_out<F: Scalar, K: AnyRule<F> + ?Sized>(
     let mut runs: Vec<Run> = Vec::new();
     for (index, segment) in params.segments().iter().enumerate() {
         let group = group_of(index);
-        let packed = packed(&groups[group].rule.slots(), segment, storage_of(segment))?;
+        let packed = packed(&*groups[group].rule, segment, storage_of(segment))?;
         let last = runs.last_mut();
         let open = |run: &&mut Run| run.group == group && run.packed.is_none() && packed.is_none();
         match last.filter(open) {
@@ -62,21 +62,22 @@ fn too_large(segment: &Segment) -> Error {
 }
 
 /// The state of a segment that is stored in fewer bits; `None` for one that is not.
-fn packed(
-    slots: &[super::Slot],
+fn packed<F: Scalar, K: AnyRule<F> + ?Sized>(
+    rule: &K,
     segment: &Segment,
     storage: Storage,
 ) -> Result<Option<Packed>, Error> {
     let len = segment.range.len();
-    if storage == Storage::Full || len < Storage::LEAST || slots.is_empty() {
+    if storage == Storage::Full || len < Storage::LEAST || rule.width() == 0 {
         return Ok(None);
     }
+    let slots = rule.slots();
     if let Some(slot) = slots.iter().find(|slot| slot.packing == Packing::Exact) {
         return Err(Error::Storage(format!(
             "`{}` of `{}` is compared, multiplied or subtracted from step to step, and can't be rounded",
             slot.name, segment.name
         )));
     }
-    let packed = Packed::new(storage, slots, len).ok_or_else(|| too_large(segment))?;
+    let packed = Packed::new(storage, &slots, len).ok_or_else(|| too_large(segment))?;
     Ok(Some(packed))
 }

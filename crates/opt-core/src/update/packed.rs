@@ -62,7 +62,8 @@ impl Packed {
     fn fill(&mut self, slots: &[Slot]) {
         for (k, slot) in slots.iter().enumerate() {
             let (values, len) = ([slot.init; BLOCK], self.len);
-            let noise = Noise::new(self.seed, 0, k, slot.packing == Packing::Positive);
+            let positive = slot.packing == Packing::Positive;
+            let noise = Noise::new(self.seed, 0, k);
             for (block, start) in (0..len).step_by(BLOCK).enumerate() {
                 let values = &values[..BLOCK.min(len - start)];
                 match &mut self.codes {
@@ -73,7 +74,7 @@ impl Packed {
                         let blocks = len.div_ceil(BLOCK);
                         let bases = &mut bases[k * blocks..][..blocks];
                         let codes = &mut codes[k * len..][..len];
-                        Blocks::new(codes, bases, noise).encode(block, values, noise)
+                        Blocks::new(codes, bases, positive).encode(block, values, noise)
                     }
                 };
             }
@@ -89,9 +90,7 @@ impl Packed {
         d: &[F],
     ) -> bool {
         let (slots, len, seed) = (rule.slots(), self.len, self.seed);
-        let noise = std::array::from_fn(|k| {
-            Noise::new(seed, step.t, k, slots[k].packing == Packing::Positive)
-        });
+        let noise = std::array::from_fn(|k| Noise::new(seed, step.t, k));
         let update = |x: &mut [F], g: &[F], slots: [&mut [F]; N]| rule.update(step, x, g, slots);
         let finite = match &mut self.codes {
             Codes::Halves(all) => {
@@ -106,9 +105,14 @@ impl Packed {
                     codes.chunks_exact_mut(len),
                     bases.chunks_exact_mut(len.div_ceil(BLOCK)),
                 );
-                let slots = std::array::from_fn(|k| {
-                    let codes = codes.next().unwrap_or_default();
-                    Blocks::new(codes, bases.next().unwrap_or_default(), noise[k])
+                let slots = slots.map(|slot| {
+                    let (codes, bases) = (codes.next(), bases.next());
+                    let positive = slot.packing == Packing::Positive;
+                    Blocks::new(
+                        codes.unwrap_or_default(),
+                        bases.unwrap_or_default(),
+                        positive,
+                    )
                 });
                 halve(step, x, d, slots, &|_, x, g, slots| {
                     flushing(|| coded(x, g, slots, noise, update))

@@ -51,12 +51,7 @@ impl<F: Scalar, U: Update<F>> Update<F> for Trusted<U> {
     }
 
     fn check(&self, segment: usize, d: &[F]) -> Result<(), Error> {
-        let place = self.params().segment(segment)?;
-        if d.len() == place.range.len() {
-            return Ok(());
-        }
-        let what = format!("gradient of {}", place.name);
-        Error::length(&what, place.range.len(), d.len())
+        self.params().check_part(segment, d.len()).map(|_| ())
     }
 
     fn check_whole(&self, d: &[F]) -> Result<(), Error> {

@@ -3,15 +3,15 @@ use super::*;
 fn halves(values: &[f64], t: u64) -> (bool, Vec<f64>) {
     let (mut codes, mut out) = (vec![0; values.len()], vec![0.0; values.len()]);
     let mut piece = Halves::new(&mut codes);
-    let fine = piece.encode(0, values, Noise::new(1, t, 0, false));
+    let fine = piece.encode(0, values, Noise::new(1, t, 0));
     piece.decode(0, &mut out);
     (fine, out)
 }
 
 fn block(values: &[f64], t: u64, positive: bool) -> (bool, Vec<f64>) {
     let (mut codes, mut bases) = (vec![0; values.len()], vec![0; 1]);
-    let (mut out, noise) = (vec![0.0; values.len()], Noise::new(1, t, 0, positive));
-    let mut piece = Blocks::new(&mut codes, &mut bases, noise);
+    let (mut out, noise) = (vec![0.0; values.len()], Noise::new(1, t, 0));
+    let mut piece = Blocks::new(&mut codes, &mut bases, positive);
     let fine = piece.encode(0, values, noise);
     piece.decode(0, &mut out);
     (fine, out)
