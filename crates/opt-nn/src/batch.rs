@@ -1,9 +1,12 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
-use opt_core::Scalar;
+use opt_core::{Scalar, each};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use crate::linear::Input;
 use crate::rows::each_row;
+use crate::shape::Shape;
+use crate::sparse::{Inputs, Words};
 use crate::{Error, Loss, Spec};
 
 /// What the network's output is compared with.
@@ -25,9 +28,12 @@ pub(crate) struct Batch<F> {
     pub(crate) rows: usize,
     /// Whether it is trained on: then batch normalization goes by its own statistics.
     pub(crate) training: bool,
-    /// Shape (rows, inputs), after dropout.
+    /// Shape (rows, inputs), after dropout; unless they are sparse.
     pub(crate) input: Vec<F>,
-    /// For each layer 0 or 1/keep of each unit, of shape (rows, units); empty without dropout.
+    /// The same, if they are.
+    words: Words<F>,
+    sparse: bool,
+    /// For each layer 0 or 1/keep of what it hands up; empty without dropout.
     pub(crate) masks: Vec<Vec<F>>,
     /// Shape (rows), if the target was class labels.
     pub(crate) classes: Vec<u8>,
@@ -39,7 +45,7 @@ impl<F: Scalar> Batch<F> {
     pub(crate) fn bytes(&self) -> usize {
         let floats = [&self.input, &self.values].into_iter().chain(&self.masks);
         let floats = floats.map(|buffer| size_of_val(&**buffer));
-        self.classes.len() + floats.sum::<usize>()
+        self.classes.len() + self.words.bytes() + floats.sum::<usize>()
     }
 
     pub(crate) fn new(spec: &Spec) -> Self {
@@ -47,6 +53,8 @@ impl<F: Scalar> Batch<F> {
             rows: 0,
             training: false,
             input: Vec::new(),
+            words: Words::new(),
+            sparse: false,
             masks: vec![Vec::new(); spec.layers.len()],
             classes: Vec::new(),
             values: Vec::new(),
@@ -57,31 +65,38 @@ impl<F: Scalar> Batch<F> {
     /// the dropout masks. A prediction has no target.
     pub(crate) fn load(
         &mut self,
-        spec: &Spec,
-        inputs: ArrayView2<'_, F>,
+        (spec, shapes): (&Spec, &[Shape]),
+        inputs: Inputs<'_, F>,
         target: Option<Target<'_, F>>,
         chosen: Option<&[usize]>,
         seed: Option<u64>,
     ) -> Result<(), Error> {
-        let (rows, outputs) = (chosen.map_or(inputs.nrows(), <[_]>::len), spec.outputs());
+        let (rows, outputs) = (chosen.map_or(inputs.dim().0, <[_]>::len), spec.outputs());
         // All that can fail comes first.
-        grow(&mut self.input, rows, spec.inputs)?;
         if spec.loss != Loss::SoftmaxCrossEntropy {
             grow(&mut self.values, rows, outputs)?;
         }
         if let Some(Target::Classes(_)) = target {
             grow(&mut self.classes, rows, 1)?;
         }
-        for (mask, layer) in self.masks.iter_mut().zip(&spec.layers) {
+        let layers = spec.layers.iter().zip(shapes);
+        for (mask, (layer, shape)) in self.masks.iter_mut().zip(layers) {
             if seed.is_some() && threshold(layer.dropout) > 0 {
-                grow(mask, rows, layer.units)?;
+                grow(mask, rows, shape.above.len())?;
             }
         }
-        copy(
-            inputs,
-            chosen,
-            view_mut(&mut self.input, rows, spec.inputs)?,
-        );
+        match inputs {
+            Inputs::Sparse(inputs) => self.words.load(inputs, chosen)?,
+            Inputs::Dense(inputs) => {
+                grow(&mut self.input, rows, spec.inputs)?;
+                copy(
+                    inputs,
+                    chosen,
+                    view_mut(&mut self.input, rows, spec.inputs)?,
+                );
+            }
+        }
+        self.sparse = matches!(inputs, Inputs::Sparse(_));
         match target {
             None => {}
             Some(Target::Classes(classes)) => {
@@ -104,35 +119,40 @@ impl<F: Scalar> Batch<F> {
                 copy(values, chosen, view_mut(&mut self.values, rows, outputs)?);
             }
             Some(Target::Inputs) => {
-                copy(inputs, chosen, view_mut(&mut self.values, rows, outputs)?);
+                let inputs = &self.input[..rows * spec.inputs];
+                self.values[..rows * outputs].copy_from_slice(inputs);
             }
         }
         if let Some(seed) = seed {
-            self.drop_units(spec, rows, seed);
+            self.drop_units(spec, shapes, rows, seed);
         }
         self.rows = rows;
         self.training = seed.is_some();
         Ok(())
     }
 
-    fn drop_units(&mut self, spec: &Spec, rows: usize, seed: u64) {
+    fn drop_units(&mut self, spec: &Spec, shapes: &[Shape], rows: usize, seed: u64) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let key = rng.next_u64();
         if threshold(spec.input_dropout) > 0 {
             let scale = F::of(keep(spec.input_dropout).recip());
-            let input = &mut self.input[..rows * spec.inputs];
-            each_row(input, spec.inputs, |row, input| {
+            let drop = |row, input: &mut [F]| {
                 draw(key, row, spec.input_dropout, input, |x, kept| {
                     *x = if kept { *x * scale } else { F::zero() };
                 });
-            });
+            };
+            match self.sparse {
+                true => self.words.each_row(drop),
+                false => each_row(&mut self.input[..rows * spec.inputs], spec.inputs, drop),
+            }
         }
-        for (mask, layer) in self.masks.iter_mut().zip(&spec.layers) {
+        let layers = spec.layers.iter().zip(shapes);
+        for (mask, (layer, shape)) in self.masks.iter_mut().zip(layers) {
             let key = rng.next_u64();
             if threshold(layer.dropout) > 0 {
                 let scale = F::of(keep(layer.dropout).recip());
-                let mask = &mut mask[..rows * layer.units];
-                each_row(mask, layer.units, |row, mask| {
+                let width = shape.above.len();
+                each_row(&mut mask[..rows * width], width, |row, mask| {
                     draw(key, row, layer.dropout, mask, |m, kept| {
                         *m = if kept { scale } else { F::zero() };
                     });
@@ -141,9 +161,21 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// The mask of layer `index` in sample `row`.
-    pub(crate) fn mask(&self, index: usize, row: usize, units: usize) -> Option<&[F]> {
-        self.masks[index].get(row * units..(row + 1) * units)
+    pub(crate) fn input(&self) -> Input<'_, F> {
+        match self.sparse {
+            true => Input::Sparse(&self.words),
+            false => Input::Dense(&self.input),
+        }
+    }
+
+    /// Multiplies what layer `index` has pooled, of `width` elements a sample, by its mask.
+    pub(crate) fn drop_pooled(&self, index: usize, width: usize, pooled: &mut [F]) {
+        if let Some(mask) = self.masks[index].get(..self.rows * width) {
+            each_row(&mut pooled[..self.rows * width], width, |row, pooled| {
+                let mask = &mask[row * width..(row + 1) * width];
+                each(pooled, mask, [], |h, m, []| (h * m, []));
+            });
+        }
     }
 }
 
@@ -194,12 +226,16 @@ fn draw<F>(key: u64, row: usize, rate: f64, values: &mut [F], f: impl Fn(&mut F,
 /// the classes only those of chosen rows are looked at.
 pub(crate) fn check<F: Scalar>(
     spec: &Spec,
-    inputs: &ArrayView2<'_, F>,
+    inputs: &Inputs<'_, F>,
     target: Target<'_, F>,
     chosen: Option<&[usize]>,
 ) -> Result<(), Error> {
     check_inputs(spec, inputs)?;
-    let (rows, outputs) = (inputs.nrows(), spec.outputs());
+    let (rows, outputs) = (inputs.dim().0, spec.outputs());
+    if let (Target::Inputs, Inputs::Sparse(_)) = (target, inputs) {
+        let what = "an auto-encoder's target";
+        return Err(Error::Sparse { what });
+    }
     let (targets, width) = match target {
         Target::Classes(classes) => (classes.len(), outputs),
         Target::Values(values) => values.dim(),
@@ -244,11 +280,19 @@ pub(crate) fn check<F: Scalar>(
 }
 
 /// Refuses inputs that the network can't take.
-pub(crate) fn check_inputs<F>(spec: &Spec, inputs: &ArrayView2<'_, F>) -> Result<(), Error> {
-    if inputs.nrows() == 0 {
+pub(crate) fn check_inputs<F>(spec: &Spec, inputs: &Inputs<'_, F>) -> Result<(), Error> {
+    let (rows, width) = inputs.dim();
+    if rows == 0 {
         return Err(Error::EmptyBatch);
     }
-    check_width("inputs", spec.inputs, inputs.ncols())
+    check_width("inputs", spec.inputs, width)?;
+    match inputs {
+        Inputs::Sparse(inputs) if !inputs.is_csr() => Err(Error::SparseColumns),
+        Inputs::Sparse(_) if spec.layers.first().is_some_and(|l| l.convolution.is_some()) => {
+            Err(Error::Sparse { what: "convolved" })
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn check_width(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {

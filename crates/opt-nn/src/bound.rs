@@ -3,6 +3,7 @@
 use opt_core::{Scalar, greatest};
 
 use crate::batch::Batch;
+use crate::linear::Input;
 use crate::net::Net;
 use crate::pass::Pass;
 
@@ -12,22 +13,28 @@ impl<F: Scalar> Net<F> {
     /// of the weights in a large layer. `None` where there are not, where one of those is not finite,
     /// and for a penalty on W = V·U.
     pub(crate) fn gradient_bound(&self, batch: &Batch<F>, pass: &Pass<F>) -> Option<F> {
-        let rows = batch.rows;
-        let layers = self.spec.layers.iter().enumerate();
-        let read = layers.map(|(index, layer)| rows * (self.spec.fan_in(index) + layer.units));
+        let read = (0..self.shapes.len()).map(|index| {
+            let shape = &self.shapes[index];
+            batch.rows * (shape.input.len() + shape.output.len())
+        });
         // In cache, where the gradient may not be.
         if read.sum::<usize>() > self.params.len() {
             return None;
         }
-        let mut bound = 0.0_f64;
-        for (index, layer) in self.spec.layers.iter().enumerate() {
+        let (mut bound, mut most) = (0.0_f64, 0);
+        for (index, shape) in self.shapes.iter().enumerate() {
+            let rows = self.rows(index, batch);
             let input = match self.whitening[index] {
                 Some(_) if self.spec.l2 > 0.0 => return None,
-                Some(_) => &pass.whitened[index],
-                None => self.input(index, batch, &pass.outputs),
+                Some(_) => greatest(&pass.whitened[index][..rows * shape.fan_in]),
+                None => match self.input(index, batch, [&pass.outputs, &pass.pooled]) {
+                    Input::Dense(input) => greatest(&input[..batch.rows * shape.input.len()]),
+                    Input::Sparse(words) => greatest(&words.values),
+                },
             };
-            let input = greatest(&input[..rows * self.spec.fan_in(index)]).f64();
-            let delta = greatest(&pass.deltas[index][..rows * layer.units]).f64();
+            let input = input.f64();
+            let delta = &pass.deltas[index][..rows * self.spec.layers[index].units];
+            let delta = greatest(delta).f64();
             // 1 stands for the input of a bias.
             let largest = rows as f64 * delta * input.max(1.0);
             // Of γ and β, where there are any.
@@ -39,10 +46,11 @@ impl<F: Scalar> Net<F> {
                 }
             }
             bound = others.into_iter().fold(bound.max(largest), f64::max);
+            most = most.max(rows);
         }
         // |w| ≤ √Σw², and the penalty is ½·l2·Σw².
         let decay = (2.0 * self.spec.l2 * pass.penalty).sqrt();
         // Rounding adds less than twice as much, up to a million rows.
-        Some(F::of(2.0 * (bound + decay))).filter(|_| rows < 1 << 20)
+        Some(F::of(2.0 * (bound + decay))).filter(|_| most < 1 << 20)
     }
 }

@@ -1,6 +1,5 @@
 //! The network's second derivatives, as opt-core's traits offer them.
 
-use ndarray::ArrayView2;
 use opt_core::{
     Error as CoreError, GaussNewton, HessianDiag, HessianProduct, Objective, PerSample, Scalar,
 };
@@ -8,8 +7,9 @@ use opt_core::{
 use crate::batch::{Batch, check};
 use crate::linearize::{Curvature, Depth};
 use crate::net::Net;
-use crate::pool::pooled;
+use crate::sparse::Inputs;
 use crate::tangent::Matrix;
+use crate::threads::pooled;
 use crate::{Error, Mlp, Target};
 
 impl<F: Scalar> Mlp<F> {
@@ -20,13 +20,16 @@ impl<F: Scalar> Mlp<F> {
     ///
     /// # Errors
     /// As [`load`](Mlp::load). The earlier minibatch then stays.
-    pub fn load_curvature(
+    pub fn load_curvature<'a>(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: impl Into<Inputs<'a, F>>,
         target: Target<'_, F>,
         seed: u64,
-    ) -> Result<(), Error> {
-        self.take_in_curvature(inputs, target, None, seed)
+    ) -> Result<(), Error>
+    where
+        F: 'a,
+    {
+        self.take_in_curvature(inputs.into(), target, None, seed)
     }
 
     /// [`load_curvature`](Self::load_curvature) of the chosen rows, as
@@ -34,30 +37,33 @@ impl<F: Scalar> Mlp<F> {
     ///
     /// # Errors
     /// As [`load_rows`](Mlp::load_rows). The earlier minibatch then stays.
-    pub fn load_curvature_rows(
+    pub fn load_curvature_rows<'a>(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: impl Into<Inputs<'a, F>>,
         target: Target<'_, F>,
         rows: &[usize],
         seed: u64,
-    ) -> Result<(), Error> {
-        self.take_in_curvature(inputs, target, Some(rows), seed)
+    ) -> Result<(), Error>
+    where
+        F: 'a,
+    {
+        self.take_in_curvature(inputs.into(), target, Some(rows), seed)
     }
 
     fn take_in_curvature(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: Inputs<'_, F>,
         target: Target<'_, F>,
         chosen: Option<&[usize]>,
         seed: u64,
     ) -> Result<(), Error> {
-        let spec = &self.net.spec;
+        let Net { spec, shapes, .. } = &self.net;
         check(spec, &inputs, target, chosen)?;
         let mut batch = match self.curvature.batch.take() {
             Some(batch) => batch,
             None => Batch::new(spec),
         };
-        let loaded = batch.load(spec, inputs, Some(target), chosen, Some(seed));
+        let loaded = batch.load((spec, shapes), inputs, Some(target), chosen, Some(seed));
         if loaded.is_ok() {
             self.curvature.invalidate();
         }
@@ -166,13 +172,8 @@ impl<F: Scalar> HessianDiag<F> for Mlp<F> {
     fn hessian_diag(&mut self, x: &[F], h: &mut [F]) -> Result<(), CoreError> {
         self.net.params.check_len("diagonal", h.len())?;
         self.curve(Depth::Forward, x, |net, batch, curvature| {
-            let Curvature {
-                pass,
-                tangent,
-                work: [square, work],
-                ..
-            } = curvature;
-            net.diagonal(x, batch, pass, &mut tangent.deltas, [square, work], h)
+            let Curvature { pass, tangent, .. } = curvature;
+            net.diagonal(x, batch, pass, tangent, h)
         })
     }
 }
@@ -197,9 +198,9 @@ impl<F: Scalar> PerSample<F> for Mlp<F> {
             curvature,
             ..
         } = self;
-        let [inputs, deltas] = &mut curvature.work;
+        let buffers = &mut curvature.tangent.buffers;
         let done = pooled(net, batch.rows, || {
-            net.squared_gradients(batch, trained, [inputs, deltas], square)
+            net.squared_gradients(batch, trained, buffers, square)
         });
         done.map_err(CoreError::objective)?;
         Ok(loss)

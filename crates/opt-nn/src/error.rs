@@ -29,6 +29,67 @@ pub enum Error {
     #[error("dropout of the last layer = {0}: the output cannot be dropped, set it to 0")]
     OutputDropout(f64),
 
+    /// A convolution, or pooling, at the output.
+    #[error("the last layer must be dense and without pooling: add a dense layer for the output")]
+    OutputLayer,
+
+    /// An image whose pixels are not the inputs.
+    #[error(
+        "image of {} x {} x {} for {inputs} inputs: height x width x channels must be their number",
+        image[0], image[1], image[2]
+    )]
+    Image {
+        /// Height, width, channels.
+        image: [usize; 3],
+        /// Width of the input.
+        inputs: usize,
+    },
+
+    /// A kernel or pooling window of no size, or that does not move.
+    #[error(
+        "{what} of layer{layer} has size {size} and stride {stride}: both must be at least 1, and \
+         the size of a pool at most 255"
+    )]
+    Window {
+        /// Index of the layer.
+        layer: usize,
+        /// `kernel` or `pool`.
+        what: &'static str,
+        /// Its height and width.
+        size: usize,
+        /// Its stride.
+        stride: usize,
+    },
+
+    /// A kernel or pooling window larger than its maps, or padding as wide as the kernel.
+    #[error(
+        "{what} of layer{layer} has size {size} on maps of {length} pixels with padding {padding}: \
+         it must fit into the padded map, and be larger than the padding"
+    )]
+    Kernel {
+        /// Index of the layer.
+        layer: usize,
+        /// `kernel` or `pool`.
+        what: &'static str,
+        /// Its height and width.
+        size: usize,
+        /// Height or width of the maps.
+        length: usize,
+        /// Zeros on each side.
+        padding: usize,
+    },
+
+    /// Sparse inputs that are not stored by rows.
+    #[error("sparse inputs are stored by columns: convert them to rows (CSR) first")]
+    SparseColumns,
+
+    /// Sparse inputs where the network needs all of them.
+    #[error("sparse inputs can't be {what}")]
+    Sparse {
+        /// What they were to be.
+        what: &'static str,
+    },
+
     /// An L2 coefficient below 0 or not finite.
     #[error("l2 = {0}: must be finite and at least 0")]
     L2(f64),

@@ -20,8 +20,9 @@ impl<F: Scalar> SampledFisher<F> for Mlp<F> {
     }
 
     fn resample(&mut self, x: &[F], seed: u64) -> Result<(), CoreError> {
-        let kept = self.kept;
-        self.draw(x, seed, kept)
+        let shows =
+            self.trained.keep || self.net.spec.layers.iter().all(|l| l.convolution.is_none());
+        self.draw(x, seed, self.kept && shows)
     }
 }
 
@@ -64,7 +65,7 @@ impl<F: Scalar> Mlp<F> {
         kept: bool,
         f: impl Fn(usize, &mut [F], F) + Send + Sync,
     ) -> Result<(), CoreError> {
-        self.differentiate(x, None, |net, batch, pass| {
+        self.differentiate(x, None, true, |net, batch, pass| {
             if !kept {
                 net.forward(x, batch, pass, net.spec.layers.len())?;
             }

@@ -33,8 +33,13 @@ impl<F: Scalar> Mlp<F> {
         let params = &self.net.params;
         let mut x = vec![F::zero(); params.len()];
         for segment in params.segments() {
-            let &[fan_out, fan_in] = segment.shape.as_slice() else {
-                continue; // a bias, γ or β
+            let (fan_in, fan_out) = match segment.shape[..] {
+                [units, fan_in] => (fan_in, units),
+                // Each input of a convolution goes to as many places of each map.
+                [units, height, width, channels] => {
+                    (height * width * channels, height * width * units)
+                }
+                _ => continue, // a bias, γ or β
             };
             let (fan_out, fan_in) = (fan_out as f64, fan_in as f64);
             let limit = (6.0 / (fan_in + fan_out)).sqrt();

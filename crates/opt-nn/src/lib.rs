@@ -42,14 +42,18 @@
 //! `openblas`: GEMM by the system's OpenBLAS instead of pure Rust; see [`gemm`] on its threads.
 
 mod activation;
+mod backward;
 mod batch;
 mod bound;
+mod conv;
 mod curvature;
 mod diagonal;
 mod elementary;
 mod error;
 mod fisher;
+mod infer;
 mod init;
+mod linear;
 mod linearize;
 mod loss;
 mod mlp;
@@ -59,16 +63,22 @@ mod pass;
 mod pool;
 mod reparametrized;
 mod rows;
+mod shape;
+mod sparse;
 mod spec;
 mod tangent;
+mod threads;
 mod whiten;
 
 pub use activation::Activation;
 pub use batch::Target;
 pub use error::Error;
+pub use infer::Evaluation;
 pub use init::Init;
 pub use loss::Loss;
-pub use mlp::{Evaluation, Mlp};
+pub use mlp::Mlp;
 pub use opt_linalg::gemm;
 pub use opt_norm::{BatchNorm, Variance};
-pub use spec::{Dense, Spec};
+pub use pool::{Pool, PoolKind};
+pub use sparse::Inputs;
+pub use spec::{Convolution, Layer, Spec};

@@ -20,7 +20,6 @@ pub(crate) struct Curvature<F> {
     /// How much of `pass` belongs to `at` and to the minibatch.
     depth: Depth,
     pub(crate) tangent: Tangent<F>,
-    pub(crate) work: [Vec<F>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +37,6 @@ impl<F: Scalar> Curvature<F> {
             at: Vec::new(),
             depth: Depth::Nothing,
             tangent: Tangent::new(spec.layers.len()),
-            work: [Vec::new(), Vec::new()],
         }
     }
 

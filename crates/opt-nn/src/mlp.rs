@@ -1,15 +1,15 @@
 use std::fmt;
 
-use ndarray::{ArcArray2, Array2, ArrayView2};
-use opt_core::{Layer, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar, dot};
+use ndarray::ArcArray2;
+use opt_core::{Layer, LayerKind, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar};
 use rayon::prelude::*;
 
-use crate::batch::{Batch, check, check_inputs, grow, view};
+use crate::batch::{Batch, check, view};
 use crate::linearize::Curvature;
-use crate::loss::misclassified;
 use crate::net::Net;
 use crate::pass::Pass;
-use crate::pool::{CHUNK, pooled, take};
+use crate::sparse::Inputs;
+use crate::threads::pooled;
 use crate::{Error, Spec, Target};
 
 /// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
@@ -57,19 +57,6 @@ pub struct Mlp<F> {
     pub(crate) curvature: Curvature<F>,
 }
 
-/// How good a network is on a data set, in inference mode.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Evaluation {
-    /// Mean loss per sample, without L2.
-    pub loss: f64,
-    /// Fraction of misclassified samples, if the target is class labels.
-    pub error: Option<f64>,
-    /// Squared difference between prediction and target, summed over outputs and averaged over
-    /// samples, unless the target is class labels. The prediction is that of [`Mlp::predict`].
-    pub squared_error: Option<f64>,
-}
-
 impl<F: Scalar> Mlp<F> {
     /// # Errors
     /// [`Error::NoLayers`], [`Error::ZeroWidth`], [`Error::Dropout`], [`Error::OutputDropout`],
@@ -99,13 +86,16 @@ impl<F: Scalar> Mlp<F> {
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::Width`], [`Error::Rows`], [`Error::Class`],
     /// [`Error::TargetKind`], [`Error::BatchTooLarge`]. The earlier minibatch then stays.
-    pub fn load(
+    pub fn load<'a>(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: impl Into<Inputs<'a, F>>,
         target: Target<'_, F>,
         seed: u64,
-    ) -> Result<(), Error> {
-        self.take_in(inputs, target, None, seed)
+    ) -> Result<(), Error>
+    where
+        F: 'a,
+    {
+        self.take_in(inputs.into(), target, None, seed)
     }
 
     /// [`load`](Self::load) of the chosen rows of a whole data set, in their order and in one copy;
@@ -130,115 +120,32 @@ impl<F: Scalar> Mlp<F> {
     /// # Errors
     /// As [`load`](Self::load), and [`Error::Row`]. Of the classes, only those of chosen rows must
     /// have an output.
-    pub fn load_rows(
+    pub fn load_rows<'a>(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: impl Into<Inputs<'a, F>>,
         target: Target<'_, F>,
         rows: &[usize],
         seed: u64,
-    ) -> Result<(), Error> {
-        self.take_in(inputs, target, Some(rows), seed)
+    ) -> Result<(), Error>
+    where
+        F: 'a,
+    {
+        self.take_in(inputs.into(), target, Some(rows), seed)
     }
 
     fn take_in(
         &mut self,
-        inputs: ArrayView2<'_, F>,
+        inputs: Inputs<'_, F>,
         target: Target<'_, F>,
         chosen: Option<&[usize]>,
         seed: u64,
     ) -> Result<(), Error> {
-        let spec = &self.net.spec;
+        let Net { spec, shapes, .. } = &self.net;
         check(spec, &inputs, target, chosen)?;
-        (self.batch).load(spec, inputs, Some(target), chosen, Some(seed))?;
+        (self.batch).load((spec, shapes), inputs, Some(target), chosen, Some(seed))?;
         (self.fresh, self.kept, self.followed, self.observed) = (false, false, false, None);
         self.curvature.invalidate();
         Ok(())
-    }
-
-    /// Loss and error at `x` in inference mode, without dropout, on any number of rows, 1,000 at
-    /// a time. The loaded minibatch stays.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), and [`Error::Params`] if `x` is of the wrong length.
-    pub fn evaluate(
-        &mut self,
-        x: &[F],
-        inputs: ArrayView2<'_, F>,
-        target: Target<'_, F>,
-    ) -> Result<Evaluation, Error> {
-        self.net.params.check_len("x", x.len())?;
-        check(&self.net.spec, &inputs, target, None)?;
-        let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
-        let layers = self.net.spec.layers.len();
-        let (mut loss, mut wrong, mut squared) = (0.0, 0_usize, 0.0);
-        for start in (0..rows).step_by(CHUNK) {
-            let end = rows.min(start + CHUNK);
-            let part = match target {
-                Target::Classes(classes) => Target::Classes(&classes[start..end]),
-                Target::Values(values) => Target::Values(take(values, start, end)),
-                Target::Inputs => Target::Inputs,
-            };
-            self.infer(x, take(inputs, start, end), Some(part), layers)?;
-            loss += self.net.loss(&self.chunk, &mut self.scratch, F::one())?;
-            let len = (end - start) * outputs;
-            if let (Target::Classes(classes), Some(z)) = (part, self.scratch.outputs.last()) {
-                let rows = z[..len].chunks_exact(outputs).zip(classes);
-                wrong += rows.filter(|&(z, &c)| misclassified(z, c.into())).count();
-            } else if let Some(residual) = self.scratch.deltas.last() {
-                // For both losses that take values, ∂loss/∂z is prediction − target.
-                squared += dot(&residual[..len], &residual[..len]);
-            }
-        }
-        let (classes, rows) = (matches!(target, Target::Classes(_)), rows as f64);
-        Ok(Evaluation {
-            loss: loss / rows,
-            error: classes.then_some(wrong as f64 / rows),
-            squared_error: (!classes).then_some(squared / rows),
-        })
-    }
-
-    /// The network's output at `x` in inference mode, of shape (rows, outputs); probabilities
-    /// where the loss is a cross-entropy. The loaded minibatch stays.
-    ///
-    /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::Width`], [`Error::BatchTooLarge`], and [`Error::Params`]
-    /// if `x` is of the wrong length.
-    pub fn predict(&mut self, x: &[F], inputs: ArrayView2<'_, F>) -> Result<Array2<F>, Error> {
-        self.net.params.check_len("x", x.len())?;
-        check_inputs(&self.net.spec, &inputs)?;
-        let (rows, outputs) = (inputs.nrows(), self.net.spec.outputs());
-        let (mut predictions, layers) = (Vec::new(), self.net.spec.layers.len());
-        grow(&mut predictions, rows, outputs)?;
-        for start in (0..rows).step_by(CHUNK) {
-            let end = rows.min(start + CHUNK);
-            self.infer(x, take(inputs, start, end), None, layers)?;
-            if let Some(z) = self.scratch.outputs.last() {
-                let to = &mut predictions[start * outputs..end * outputs];
-                to.copy_from_slice(&z[..(end - start) * outputs]);
-            }
-        }
-        self.net.spec.loss.predict(&mut predictions, outputs);
-        Array2::from_shape_vec((rows, outputs), predictions)
-            .map_err(|_| Error::BatchTooLarge { rows })
-    }
-
-    /// The output of the first `layers` layers at `x` in inference mode, of shape (rows, units).
-    /// The loaded minibatch stays.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict); [`Error::NoLayers`] for no layers, or more than there are.
-    pub fn hidden(
-        &mut self,
-        x: &[F],
-        inputs: ArrayView2<'_, F>,
-        layers: usize,
-    ) -> Result<Array2<F>, Error> {
-        self.net.params.check_len("x", x.len())?;
-        check_inputs(&self.net.spec, &inputs)?;
-        let last = layers.checked_sub(1).ok_or(Error::NoLayers)?;
-        let units = self.net.spec.layers.get(last).ok_or(Error::NoLayers)?.units;
-        self.infer(x, inputs, None, layers)?;
-        view(&self.scratch.outputs[last], inputs.nrows(), units).map(|out| out.to_owned())
     }
 
     /// Bytes of the minibatch, and of what the passes over it keep. Parameters and gradient are the
@@ -247,30 +154,13 @@ impl<F: Scalar> Mlp<F> {
         self.batch.bytes() + self.trained.bytes() + self.chunk.bytes() + self.scratch.bytes()
     }
 
-    /// Loads a chunk without dropout and runs it forward through the first layers.
-    pub(crate) fn infer(
-        &mut self,
-        x: &[F],
-        inputs: ArrayView2<'_, F>,
-        target: Option<Target<'_, F>>,
-        layers: usize,
-    ) -> Result<(), Error> {
-        let Self {
-            net,
-            chunk,
-            scratch,
-            ..
-        } = self;
-        chunk.load(&net.spec, inputs, target, None, None)?;
-        pooled(net, chunk.rows, || net.forward(x, chunk, scratch, layers))
-    }
-
     /// Runs the minibatch backward from the slope that `forward` has left in the last delta, to
     /// the deltas of all layers and, if it is wanted, to the gradient.
     pub(crate) fn differentiate<R: Send>(
         &mut self,
         x: &[F],
         g: Option<&mut [F]>,
+        keep: bool,
         forward: impl FnOnce(&Net<F>, &Batch<F>, &mut Pass<F>) -> Result<R, Error> + Send,
     ) -> Result<R, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
@@ -281,6 +171,7 @@ impl<F: Scalar> Mlp<F> {
             trained,
             ..
         } = self;
+        trained.keep = keep;
         let result = pooled(net, batch.rows, || {
             let result = forward(net, batch, trained)?;
             net.backward(x, batch, trained, g)?;
@@ -312,8 +203,9 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
-        let loss =
-            self.differentiate(x, Some(g), |net, batch, pass| net.objective(x, batch, pass))?;
+        let loss = self.differentiate(x, Some(g), false, |net, batch, pass| {
+            net.objective(x, batch, pass)
+        })?;
         self.graded = true;
         Ok(loss)
     }
@@ -337,8 +229,9 @@ impl<F: Scalar> Objective<F> for Mlp<F> {
     }
 }
 
-/// A layer is shown between a call of [`Objective::grad`] or [`Fisher`](opt_core::Fisher) and the
-/// next of [`Mlp::load`].
+/// A layer is shown between a call of [`Objective::grad`], [`Layered::deltas`] or
+/// [`Fisher`](opt_core::Fisher) and the next of [`Mlp::load`]; a convolution, whose patches take
+/// kernel² times the room of its maps, not after [`Objective::grad`]; one on sparse inputs never.
 ///
 /// Of a whitened layer too, `input` is h, before whitening: so deltaᵀ·input is the gradient by
 /// W = V·U of the layer a = W·h + b, where `grad` gives that by V, deltaᵀ·(input − c)·Uᵀ, which is
@@ -351,7 +244,9 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
     fn deltas(&mut self, x: &[F], g: &mut [F]) -> Result<F, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
         self.net.params.check_len("gradient", g.len())?;
-        let loss = self.differentiate(x, None, |net, batch, pass| net.objective(x, batch, pass))?;
+        let loss = self.differentiate(x, None, true, |net, batch, pass| {
+            net.objective(x, batch, pass)
+        })?;
         // Zeros for many parameters take as long to write as an update, so all threads do.
         let zeros = |g: &mut [F]| g.fill(F::zero());
         match g.len() {
@@ -376,19 +271,21 @@ impl<F: Scalar> Layered<F> for Mlp<F> {
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
-        let units = self
-            .net
-            .spec
-            .layers
-            .get(index)
-            .filter(|_| self.fresh)?
-            .units;
-        let (rows, fan_in) = (self.batch.rows, self.net.spec.fan_in(index));
-        let input = self.net.input(index, &self.batch, &self.trained.outputs);
-        Some(Layer::new(
-            view(input, rows, fan_in).ok()?,
-            view(&self.trained.deltas[index], rows, units).ok()?,
-        ))
+        let place = self.net.layers.get(index).filter(|_| self.fresh)?;
+        let convolution = place.kind == LayerKind::Convolution;
+        if convolution && !self.trained.keep {
+            return None;
+        }
+        let (rows, units) = (
+            self.net.rows(index, &self.batch),
+            self.net.dense(index).units,
+        );
+        let input = self.net.shown(index, &self.batch, &self.trained)?;
+        let delta = view(&self.trained.deltas[index], rows, units).ok()?;
+        Some(match convolution {
+            true => Layer::positions(input, delta, self.batch.rows),
+            false => Layer::new(input, delta),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Forward and backward over buffers that belong to the caller.
+//! The network without data: its shapes, its parameters, and the pass forward.
 
 use ndarray::ArrayView2;
 use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
@@ -6,10 +6,13 @@ use opt_linalg::gemm;
 use opt_norm::Running;
 
 use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::conv::Patches;
 use crate::error::Error;
-use crate::norm::Norms;
+use crate::linear::{Dense, Input, Linear};
 use crate::pass::Pass;
+use crate::pool::Pooling;
 use crate::rows::each_row;
+use crate::shape::{Shape, shapes};
 use crate::spec::Spec;
 use crate::whiten::Whitening;
 
@@ -17,6 +20,7 @@ use crate::whiten::Whitening;
 #[derive(Clone)]
 pub(crate) struct Net<F> {
     pub(crate) spec: Spec,
+    pub(crate) shapes: Vec<Shape>,
     pub(crate) params: ParamMap,
     /// Of each layer's input, unless it goes in as it is.
     pub(crate) whitening: Vec<Option<Whitening<F>>>,
@@ -40,14 +44,19 @@ pub(crate) struct Places {
 impl<F: Scalar> Net<F> {
     pub(crate) fn new(spec: Spec) -> Result<Self, Error> {
         spec.check::<F>()?;
+        let shapes = shapes(&spec)?;
         let (mut tensors, mut places, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, layer) in spec.layers.iter().enumerate() {
+        for (index, (layer, of)) in spec.layers.iter().zip(&shapes).enumerate() {
             let mut tensor = |name: &str, shape: Vec<usize>| {
                 tensors.push((format!("layer{index}.{name}"), shape));
                 tensors.len() - 1
             };
             let units = layer.units;
-            let weight = tensor("weight", vec![units, spec.fan_in(index)]);
+            let shape = match layer.convolution {
+                None => vec![units, of.fan_in],
+                Some(conv) => vec![units, conv.kernel, conv.kernel, of.input.channels],
+            };
+            let weight = tensor("weight", shape);
             let gamma = layer.norm.map(|_| tensor("gamma", vec![units]));
             let bias = tensor(if gamma.is_some() { "beta" } else { "bias" }, vec![units]);
             places.push(Places {
@@ -58,18 +67,20 @@ impl<F: Scalar> Net<F> {
             running.push(layer.norm.map(|_| Running::new(units)));
         }
         let params = ParamMap::new(tensors)?;
-        let layers = places.iter().map(|place: &Places| {
+        let layers = places.iter().zip(&spec.layers).map(|(place, layer)| {
             let bias = place.gamma.is_none().then_some(place.bias);
-            LayerPlace::dense(place.weight, bias)
+            match layer.convolution {
+                None => LayerPlace::dense(place.weight, bias),
+                Some(_) => LayerPlace::convolution(place.weight, bias),
+            }
         });
-        let layers = layers.collect();
-        let whitening = vec![None; spec.layers.len()];
         Ok(Self {
+            layers: layers.collect(),
+            whitening: vec![None; spec.layers.len()],
             spec,
+            shapes,
             params,
-            whitening,
             places,
-            layers,
             running,
         })
     }
@@ -85,7 +96,7 @@ impl<F: Scalar> Net<F> {
 
     /// V of shape (units, fan_in).
     pub(crate) fn matrix<'a>(&self, index: usize, x: &'a [F]) -> Result<ArrayView2<'a, F>, Error> {
-        let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
+        let (units, fan_in) = (self.spec.layers[index].units, self.shapes[index].fan_in);
         view(self.weight(index, x), units, fan_in)
     }
 
@@ -93,35 +104,107 @@ impl<F: Scalar> Net<F> {
         self.part(self.places[index].bias, x)
     }
 
-    fn gamma<'a>(&self, index: usize, x: &'a [F]) -> Option<&'a [F]> {
+    pub(crate) fn gamma<'a>(&self, index: usize, x: &'a [F]) -> Option<&'a [F]> {
         Some(self.part(self.places[index].gamma?, x))
     }
 
-    /// Writes the gradient of γ and β of a layer that is normalized.
-    pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
-        let (places, segments) = (self.places[index], self.params.segments());
-        let Some(gamma) = places.gamma else {
-            return;
-        };
-        for (segment, slopes) in [gamma, places.bias].into_iter().zip(norms.slopes(index)) {
-            let range = segments[segment].range.clone();
-            if slopes.len() == range.len() {
-                g[range].copy_from_slice(slopes);
-            }
+    /// Rows of a = h·Wᵀ of layer `index`: samples, or their positions.
+    pub(crate) fn rows(&self, index: usize, batch: &Batch<F>) -> usize {
+        batch.rows * self.shapes[index].positions()
+    }
+
+    /// Multiplications of a forward pass over so many samples.
+    pub(crate) fn operations(&self, rows: usize) -> usize {
+        let layers = self.spec.layers.iter().zip(&self.shapes);
+        let each = layers.map(|(layer, shape)| {
+            let matrix = layer.units.saturating_mul(shape.fan_in);
+            matrix.saturating_mul(shape.positions())
+        });
+        rows.saturating_mul(each.fold(0, usize::saturating_add))
+    }
+
+    /// The dense layer on the rows of `patches`, or on the input itself if that is all there is.
+    pub(crate) fn dense(&self, index: usize) -> Dense {
+        Dense {
+            units: self.spec.layers[index].units,
+            fan_in: self.shapes[index].fan_in,
         }
     }
 
-    /// What goes into layer `index`, before whitening, of shape (batch, fan_in).
+    pub(crate) fn patches(&self, index: usize) -> Option<Patches> {
+        let convolution = self.spec.layers[index].convolution?;
+        let shape = self.shapes[index];
+        Some(Patches { convolution, shape })
+    }
+
+    /// Calls `f` with what layer `index` does to its input.
+    pub(crate) fn linear<R>(&self, index: usize, f: impl FnOnce(&dyn Linear<F>) -> R) -> R {
+        match self.patches(index) {
+            None => f(&self.dense(index)),
+            Some(patches) => f(&patches),
+        }
+    }
+
+    pub(crate) fn pooling(&self, index: usize) -> Option<Pooling> {
+        let pool = self.spec.layers[index].pool?;
+        let Shape { output, above, .. } = self.shapes[index];
+        Some(Pooling {
+            pool,
+            from: output,
+            to: above,
+        })
+    }
+
+    /// The mask of row `row` of layer `index`, if dropout comes right after the activation.
+    pub(crate) fn mask<'a>(
+        &self,
+        index: usize,
+        row: usize,
+        batch: &'a Batch<F>,
+    ) -> Option<&'a [F]> {
+        let layer = &self.spec.layers[index];
+        let at = row * layer.units..(row + 1) * layer.units;
+        batch.masks[index].get(at).filter(|_| layer.pool.is_none())
+    }
+
+    /// The reciprocal of the scale of such a mask.
+    pub(crate) fn kept(&self, index: usize) -> F {
+        let layer = &self.spec.layers[index];
+        match layer.pool {
+            None => F::of(keep(layer.dropout)),
+            Some(_) => F::one(),
+        }
+    }
+
+    /// What goes into layer `index`, before patches are made of it, and before whitening.
     pub(crate) fn input<'a>(
         &self,
         index: usize,
         batch: &'a Batch<F>,
-        outputs: &'a [Vec<F>],
-    ) -> &'a [F] {
-        match index {
-            0 => &batch.input,
-            _ => &outputs[index - 1],
+        [outputs, pooled]: [&'a [Vec<F>]; 2],
+    ) -> Input<'a, F> {
+        match index.checked_sub(1) {
+            None => batch.input(),
+            Some(below) if self.spec.layers[below].pool.is_some() => Input::Dense(&pooled[below]),
+            Some(below) => Input::Dense(&outputs[below]),
         }
+    }
+
+    /// The rows of h of layer `index` after `forward`, of shape (rows, fan_in), before whitening: its
+    /// patches, if it is a convolution that has kept them. None for sparse inputs.
+    pub(crate) fn shown<'a>(
+        &self,
+        index: usize,
+        batch: &'a Batch<F>,
+        pass: &'a Pass<F>,
+    ) -> Option<ArrayView2<'a, F>> {
+        let (rows, fan_in) = (self.rows(index, batch), self.shapes[index].fan_in);
+        let buffer = match self.input(index, batch, [&pass.outputs, &pass.pooled]) {
+            _ if self.spec.layers[index].convolution.is_some() => &pass.patches[index],
+            Input::Dense(input) => input,
+            Input::Sparse(_) => return None,
+        };
+        view(buffer.get(..rows * fan_in)?, rows, fan_in).ok()
     }
 
     /// The outputs of the first `layers` layers, with dropout if the batch has masks.
@@ -132,40 +215,88 @@ impl<F: Scalar> Net<F> {
         pass: &mut Pass<F>,
         layers: usize,
     ) -> Result<(), Error> {
-        let rows = batch.rows;
-        if rows == 0 {
+        if batch.rows == 0 {
             return Err(Error::NotLoaded);
         }
-        let Pass {
-            outputs,
-            whitened,
-            work,
-            norms,
-            ..
-        } = pass;
         for (index, layer) in self.spec.layers[..layers].iter().enumerate() {
-            let (units, fan_in) = (layer.units, self.spec.fan_in(index));
-            let (below, out) = outputs.split_at_mut(index);
-            let out = &mut out[0];
-            grow(out, rows, units)?;
-            let mut input = view(self.input(index, batch, below), rows, fan_in)?;
-            if let Some(whitening) = &self.whitening[index] {
-                input = whitening.forward(input, work, &mut whitened[index])?;
-            }
-            let (weight, a) = (self.matrix(index, x)?, view_mut(out, rows, units)?);
-            gemm(F::one(), input, weight.t(), F::zero(), a)?;
+            let (units, rows) = (layer.units, self.rows(index, batch));
+            // Out of the pass, from which the layers below are read.
+            let mut out = std::mem::take(&mut pass.outputs[index]);
+            let done = self.activations(index, x, batch, pass, &mut out);
+            pass.outputs[index] = out;
+            done?;
+            let out = &mut pass.outputs[index][..rows * units];
             if let (Some(norm), Some(gamma)) = (&layer.norm, self.gamma(index, x)) {
-                let (running, a) = (self.running[index].as_ref(), &mut out[..rows * units]);
-                norms.forward(index, norm, running, gamma, batch, a)?;
+                let running = self.running[index].as_ref().filter(|_| !batch.training);
+                pass.norms.forward(index, norm, running, gamma, out)?;
             }
             let bias = self.bias(index, x);
-            each_row(&mut out[..rows * units], units, |row, out| {
-                layer
-                    .activation
-                    .forward(out, bias, batch.mask(index, row, units));
+            each_row(out, units, |row, out| {
+                let mask = self.mask(index, row, batch);
+                layer.activation.forward(out, bias, mask);
             });
+            if let Some(pooling) = self.pooling(index) {
+                let (pooled, chosen) = (&mut pass.pooled[index], &mut pass.chosen[index]);
+                grow(pooled, batch.rows, pooling.to.len())?;
+                pooling.forward(
+                    batch.rows,
+                    out,
+                    chosen,
+                    &mut pooled[..batch.rows * pooling.to.len()],
+                )?;
+                batch.drop_pooled(index, pooling.to.len(), pooled);
+            }
         }
         Ok(())
+    }
+
+    /// a = h·Wᵀ of layer `index`, or V·U(h − c).
+    fn activations(
+        &self,
+        index: usize,
+        x: &[F],
+        batch: &Batch<F>,
+        pass: &mut Pass<F>,
+        out: &mut Vec<F>,
+    ) -> Result<(), Error> {
+        let (units, rows, fan_in) = (
+            self.spec.layers[index].units,
+            self.rows(index, batch),
+            self.shapes[index].fan_in,
+        );
+        grow(out, rows, units)?;
+        let (weight, a) = (self.weight(index, x), &mut out[..rows * units]);
+        let whitening = self.whitening[index].as_ref();
+        let kept = self
+            .patches(index)
+            .filter(|_| pass.keep || whitening.is_some());
+        let Pass {
+            outputs,
+            pooled,
+            whitened,
+            patches,
+            work,
+            buffers,
+            ..
+        } = pass;
+        let mut input = self.input(index, batch, [outputs, pooled]);
+        if let (Some(convolution), Input::Dense(maps)) = (&kept, input) {
+            grow(&mut patches[index], rows, fan_in)?;
+            convolution.fill_all(maps, &mut patches[index][..rows * fan_in]);
+            input = Input::Dense(&patches[index]);
+        }
+        if let (Some(whitening), Input::Dense(h)) = (whitening, input) {
+            whitening.forward(view(h, rows, fan_in)?, work, &mut whitened[index])?;
+            input = Input::Dense(&whitened[index]);
+        }
+        if kept.is_some() || whitening.is_some() {
+            return self
+                .dense(index)
+                .forward(weight, input, F::zero(), a, buffers);
+        }
+        self.linear(index, |linear| {
+            linear.forward(weight, input, F::zero(), a, buffers)
+        })
     }
 
     /// The network's output z, from `forward`, and the buffer for `scale`·∂loss/∂z, both of shape
@@ -223,68 +354,6 @@ impl<F: Scalar> Net<F> {
         Ok(F::of(mean + penalty))
     }
 
-    /// From the last layer's ∂loss/∂output to every layer's ∂loss/∂a, and, if there is a `g`, to
-    /// the gradient of every parameter.
-    pub(crate) fn backward(
-        &self,
-        x: &[F],
-        batch: &Batch<F>,
-        pass: &mut Pass<F>,
-        mut g: Option<&mut [F]>,
-    ) -> Result<(), Error> {
-        for (index, layer) in self.spec.layers.iter().enumerate().rev() {
-            let (units, kept) = (layer.units, F::of(keep(layer.dropout)));
-            let out = &pass.outputs[index];
-            let delta = &mut pass.deltas[index][..batch.rows * units];
-            each_row(delta, units, |row, delta| {
-                let out = &out[row * units..(row + 1) * units];
-                let mask = batch.mask(index, row, units);
-                layer.activation.backward(delta, out, mask, kept);
-            });
-            if let Some(gamma) = self.gamma(index, x) {
-                pass.norms.backward(index, gamma, delta)?;
-            }
-            if let Some(g) = g.as_deref_mut() {
-                self.gradient(index, x, batch, pass, g)?;
-            }
-            self.below(index, x, batch.rows, pass)?;
-        }
-        Ok(())
-    }
-
-    /// The gradient of the parameters of layer `index`, from its ∂loss/∂a.
-    fn gradient(
-        &self,
-        index: usize,
-        x: &[F],
-        batch: &Batch<F>,
-        pass: &Pass<F>,
-        g: &mut [F],
-    ) -> Result<(), Error> {
-        let (rows, units) = (batch.rows, self.spec.layers[index].units);
-        let (fan_in, places) = (self.spec.fan_in(index), self.places[index]);
-        let segments = self.params.segments();
-        let input = match self.whitening[index] {
-            Some(_) => &pass.whitened[index],
-            None => self.input(index, batch, &pass.outputs),
-        };
-        let delta = view(&pass.deltas[index], rows, units)?;
-        let gradient = &mut g[segments[places.weight].range.clone()];
-        let (input, output) = (
-            view(input, rows, fan_in)?,
-            view_mut(gradient, units, fan_in)?,
-        );
-        gemm(F::one(), delta.t(), input, F::zero(), output)?;
-        self.penalize(index, x, pass, g)?;
-        if places.gamma.is_some() {
-            self.normalized(index, &pass.norms, g);
-            return Ok(());
-        }
-        let bias = &mut g[segments[places.bias].range.clone()];
-        sum_columns(&pass.deltas[index][..rows * units], bias);
-        Ok(())
-    }
-
     /// W = V·U of a whitened layer.
     fn canonical<'a>(
         &self,
@@ -293,11 +362,11 @@ impl<F: Scalar> Net<F> {
         whitening: &Whitening<F>,
         to: &'a mut Vec<F>,
     ) -> Result<&'a [F], Error> {
-        let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
+        let Dense { units, fan_in } = self.dense(index);
         grow(to, units, fan_in)?;
         let (v, w) = (self.matrix(index, x)?, view_mut(to, units, fan_in)?);
         gemm(F::one(), v, whitening.matrix()?, F::zero(), w)?;
-        Ok(to)
+        Ok(&to[..units * fan_in])
     }
 
     /// Adds the gradient of the L2 penalty on the weights of layer `index`: l2·W, or, as the
@@ -311,11 +380,10 @@ impl<F: Scalar> Net<F> {
         g: &mut [F],
     ) -> Result<(), Error> {
         if self.spec.l2 > 0.0 {
-            let (l2, fan_in) = (F::of(self.spec.l2), self.spec.fan_in(index));
+            let (l2, Dense { units, fan_in }) = (F::of(self.spec.l2), self.dense(index));
             let weight = self.places[index].weight;
             let range = self.params.segments()[weight].range.clone();
             if let Some(whitening) = &self.whitening[index] {
-                let units = self.spec.layers[index].units;
                 let w = view(&pass.canonical[index], units, fan_in)?;
                 let g = view_mut(&mut g[range], units, fan_in)?;
                 return Ok(gemm(l2, w, whitening.matrix()?.t(), F::one(), g)?);
@@ -327,37 +395,5 @@ impl<F: Scalar> Net<F> {
             });
         }
         Ok(())
-    }
-
-    /// From ∂loss/∂a of layer `index` to ∂loss/∂output of the layer below. Nobody needs the
-    /// derivative by the network's input.
-    fn below(&self, index: usize, x: &[F], rows: usize, pass: &mut Pass<F>) -> Result<(), Error> {
-        let Pass { deltas, work, .. } = pass;
-        let (below, delta) = deltas.split_at_mut(index);
-        let Some(under) = below.last_mut() else {
-            return Ok(());
-        };
-        let (units, fan_in) = (self.spec.layers[index].units, self.spec.fan_in(index));
-        grow(under, rows, fan_in)?;
-        let (delta, weight) = (view(&delta[0], rows, units)?, self.matrix(index, x)?);
-        let product = |to: &mut Vec<F>| {
-            let to = view_mut(to, rows, fan_in)?;
-            Ok(gemm(F::one(), delta, weight, F::zero(), to)?)
-        };
-        match &self.whitening[index] {
-            None => product(under),
-            Some(whitening) => {
-                product(work)?;
-                whitening.backward(rows, work, under)
-            }
-        }
-    }
-}
-
-/// The sum of the rows, each as long as `sum`.
-pub(crate) fn sum_columns<F: Scalar>(rows: &[F], sum: &mut [F]) {
-    sum.fill(F::zero());
-    for row in rows.chunks_exact(sum.len()) {
-        each(sum, row, [], |sum, v, []| (sum + v, []));
     }
 }

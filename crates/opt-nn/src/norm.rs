@@ -3,7 +3,7 @@
 use opt_core::Scalar;
 use opt_norm::{BatchNorm, Cache, Layout, Running};
 
-use crate::batch::{Batch, grow};
+use crate::batch::grow;
 use crate::error::Error;
 use crate::spec::Spec;
 
@@ -28,23 +28,24 @@ impl<F: Scalar> Norms<F> {
         }
     }
 
-    /// a ← γ·x̂ of layer `index`, by the statistics of the batch in training, and else by the running
-    /// ones.
+    /// a ← γ·x̂ of layer `index`, by the statistics of its rows, or by the running ones.
     pub(crate) fn forward(
         &mut self,
         index: usize,
         norm: &BatchNorm,
         running: Option<&Running<F>>,
         gamma: &[F],
-        batch: &Batch<F>,
         a: &mut [F],
     ) -> Result<(), Error> {
         let units = gamma.len();
         grow(&mut self.zeros, 1, units)?;
-        let (layout, zeros) = (Layout::features(batch.rows, units), &self.zeros[..units]);
+        let (layout, zeros) = (
+            Layout::features(a.len() / units, units),
+            &self.zeros[..units],
+        );
         let done = match running {
-            Some(running) if !batch.training => running.forward(norm, layout, a, gamma, zeros),
-            _ => norm.forward(layout, a, gamma, zeros, &mut self.caches[index]),
+            Some(running) => running.forward(norm, layout, a, gamma, zeros),
+            None => norm.forward(layout, a, gamma, zeros, &mut self.caches[index]),
         };
         done.map_err(|source| Error::Norm {
             layer: index,

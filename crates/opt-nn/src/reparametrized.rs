@@ -5,7 +5,8 @@ use opt_core::{Error as CoreError, ObserveInputs, Reparametrized, Scalar, State,
 use opt_norm::Running;
 
 use crate::batch::{check_width, view};
-use crate::pool::{CHUNK, take};
+use crate::sparse::Inputs;
+use crate::threads::{chunk, take};
 use crate::whiten::Whitening;
 use crate::{Error, Mlp};
 
@@ -48,25 +49,46 @@ impl<F: Scalar> Mlp<F> {
         let Some(set) = self.statistics.clone() else {
             return Ok(0);
         };
-        let (rows, layers) = (set.nrows(), self.net.spec.layers.len());
+        let rows = set.nrows();
         let mut left = samples.min(rows);
         // A restored cursor may be that of a larger set.
         let mut at = (self.cursor % rows as u64) as usize;
+        let most = chunk(&self.net, true);
+        self.scratch.keep = true;
         while left > 0 {
-            let count = left.min(CHUNK).min(rows - at);
+            let count = left.min(most).min(rows - at);
             let piece = take(set.view(), at, at + count);
-            // The last layer's output is nobody's input.
-            self.infer(x, piece, None, layers - 1)
-                .map_err(CoreError::objective)?;
-            for index in 0..layers {
-                let input = self.net.input(index, &self.chunk, &self.scratch.outputs);
-                let input = view(input, count, self.net.spec.fan_in(index));
-                visit(index, input.map_err(CoreError::objective)?)?;
+            let piece = piece.into();
+            let shown = self.show_inputs(x, piece, visit);
+            if shown.is_err() {
+                self.scratch.keep = false;
             }
+            shown?;
             (left, at) = (left - count, (at + count) % rows);
         }
+        self.scratch.keep = false;
         self.observed = Some(at as u64);
         Ok(samples.min(rows))
+    }
+
+    fn show_inputs(
+        &mut self,
+        x: &[F],
+        piece: Inputs<'_, F>,
+        visit: &mut ObserveInputs<'_, F>,
+    ) -> Result<(), CoreError> {
+        let layers = self.net.spec.layers.len();
+        // The last layer's output is nobody's input.
+        self.infer(x, piece, None, layers - 1)
+            .map_err(CoreError::objective)?;
+        for index in 0..layers {
+            let input = self.net.shown(index, &self.chunk, &self.scratch);
+            visit(
+                index,
+                input.ok_or_else(|| CoreError::objective(Error::NotLoaded))?,
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -85,7 +107,7 @@ impl<F: Scalar> Reparametrized<F> for Mlp<F> {
             let what = format!("layer {index} is asked for: the list of layers");
             return length(&what, index.saturating_add(1), layers);
         }
-        let fan_in = self.net.spec.fan_in(index);
+        let fan_in = self.net.shapes[index].fan_in;
         length(&format!("U of layer {index}, by rows,"), fan_in, u.nrows())?;
         length(
             &format!("U of layer {index}, by columns,"),

@@ -41,3 +41,34 @@ fn halve<T: Send>(
     );
     lo + hi
 }
+
+/// As [`each_row`], over the rows of two matrices of equal shape side by side.
+pub(crate) fn each_pair<T: Send, U: Send>(
+    a: &mut [T],
+    b: &mut [U],
+    width: usize,
+    f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+) {
+    pairs(a, b, width, 0, &f);
+}
+
+fn pairs<T: Send, U: Send>(
+    a: &mut [T],
+    b: &mut [U],
+    width: usize,
+    first: usize,
+    f: &(impl Fn(usize, &mut [T], &mut [U]) + Sync),
+) {
+    let count = a.len() / width;
+    if a.len() <= GRAIN || count < 2 || rayon::current_thread_index().is_none() {
+        let rows = a.chunks_exact_mut(width).zip(b.chunks_exact_mut(width));
+        return (rows.enumerate()).for_each(|(i, (a, b))| f(first + i, a, b));
+    }
+    let middle = count / 2;
+    let (a_lo, a_hi) = a.split_at_mut(middle * width);
+    let (b_lo, b_hi) = b.split_at_mut(middle * width);
+    rayon::join(
+        || pairs(a_lo, b_lo, width, first, f),
+        || pairs(a_hi, b_hi, width, first + middle, f),
+    );
+}

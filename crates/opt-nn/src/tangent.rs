@@ -2,11 +2,12 @@
 //! gradient (the R-operator: Pearlmutter 1994; Schraudolph 2002 for Gauss–Newton).
 
 use opt_core::{Scalar, each};
-use opt_linalg::gemm;
 
 use crate::Error;
-use crate::batch::{Batch, grow, keep, view, view_mut};
-use crate::net::{Net, sum_columns};
+use crate::backward::sum_columns;
+use crate::batch::{Batch, grow};
+use crate::linear::{Input, Work};
+use crate::net::Net;
 use crate::pass::Pass;
 use crate::rows::each_row;
 
@@ -17,9 +18,15 @@ pub(crate) struct Tangent<F> {
     activations: Vec<Vec<F>>,
     /// R{h}, after dropout.
     outputs: Vec<Vec<F>>,
+    /// R{pooled}, after dropout.
+    pooled: Vec<Vec<F>>,
     /// Of each layer R{∂loss/∂output}, then R{∂loss/∂a}; for a Gauss–Newton product without what
     /// the bend of the network itself adds.
     pub(crate) deltas: Vec<Vec<F>>,
+    /// R{∂loss/∂pooled}, of one layer at a time.
+    pub(crate) lifted: Vec<F>,
+    pub(crate) squared: Vec<F>,
+    pub(crate) buffers: Work<F>,
 }
 
 /// Which matrix a vector is multiplied by.
@@ -37,7 +44,11 @@ impl<F: Scalar> Tangent<F> {
         Self {
             activations: empty.clone(),
             outputs: empty.clone(),
+            pooled: empty.clone(),
             deltas: empty,
+            lifted: Vec::new(),
+            squared: Vec::new(),
+            buffers: Work::default(),
         }
     }
 }
@@ -53,7 +64,9 @@ impl<F: Scalar> Net<F> {
         tangent: &mut Tangent<F>,
         out: &mut [F],
     ) -> Result<(), Error> {
-        self.forward_along((x, v), batch, pass, tangent)?;
+        for index in 0..self.spec.layers.len() {
+            self.forward_along(index, (x, v), batch, pass, tangent)?;
+        }
         let (rows, outputs) = (batch.rows, self.spec.outputs());
         let (Some(z), Some(along), Some(slope)) = (
             pass.outputs.last(),
@@ -69,95 +82,147 @@ impl<F: Scalar> Net<F> {
             slope.copy_from_slice(&along[at.clone()]);
             loss.bend(&z[at], scale, slope);
         });
-        self.backward_along(matrix, (x, v), batch, pass, tangent, out)
+        for index in (0..self.spec.layers.len()).rev() {
+            let lifted = (&mut *tangent.lifted, &*pass.chosen[index]);
+            self.lower(index, false, batch, lifted, &mut tangent.deltas[index])?;
+            let hessian = matrix == Matrix::Hessian;
+            self.bend(hessian, index, batch, pass, tangent);
+            self.gradient_along(hessian, index, batch, pass, tangent, out)?;
+            self.penalize(index, v, pass, out)?;
+            self.backward_along(hessian, index, (x, v), batch, pass, tangent)?;
+        }
+        Ok(())
     }
 
-    /// R{a} = h·Vᵀ + R{h below}·Wᵀ + v_b and R{h} = h′ ⊙ R{a}, layer by layer.
+    /// R{h} of what goes into layer `index`; none for the first.
+    fn input_along<'a>(
+        &self,
+        index: usize,
+        outputs: &'a [Vec<F>],
+        pooled: &'a [Vec<F>],
+    ) -> Option<Input<'a, F>> {
+        let below = index.checked_sub(1)?;
+        Some(Input::Dense(match self.spec.layers[below].pool {
+            Some(_) => &pooled[below],
+            None => &outputs[below],
+        }))
+    }
+
+    /// R{a} = L(V, h) + L(W, R{h below}) + v_b and R{h} = h′ ⊙ R{a} of layer `index`.
     fn forward_along(
         &self,
+        index: usize,
         (x, v): (&[F], &[F]),
         batch: &Batch<F>,
         pass: &Pass<F>,
         tangent: &mut Tangent<F>,
     ) -> Result<(), Error> {
-        let rows = batch.rows;
-        for (index, layer) in self.spec.layers.iter().enumerate() {
-            let (units, fan_in) = (layer.units, self.spec.fan_in(index));
-            let (below, output) = tangent.outputs.split_at_mut(index);
-            let (a, output) = (&mut tangent.activations[index], &mut output[0]);
-            grow(a, rows, units)?;
-            grow(output, rows, units)?;
-            let input = view(self.input(index, batch, &pass.outputs), rows, fan_in)?;
-            let (along, to) = (self.matrix(index, v)?, view_mut(a, rows, units)?);
-            gemm(F::one(), input, along.t(), F::zero(), to)?;
-            if let Some(below) = below.last() {
-                let (weight, to) = (self.matrix(index, x)?, view_mut(a, rows, units)?);
-                let below = view(below, rows, fan_in)?;
-                gemm(F::one(), below, weight.t(), F::one(), to)?;
+        let layer = &self.spec.layers[index];
+        let (units, rows) = (layer.units, self.rows(index, batch));
+        let (below, output) = tangent.outputs.split_at_mut(index);
+        let (under, pooled) = tangent.pooled.split_at_mut(index);
+        let (a, output) = (&mut tangent.activations[index], &mut output[0]);
+        grow(a, rows, units)?;
+        grow(output, rows, units)?;
+        let (a, buffers) = (&mut a[..rows * units], &mut tangent.buffers);
+        let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
+        let along = self.input_along(index, below, under);
+        let (weight, velocity) = (self.weight(index, x), self.weight(index, v));
+        self.linear(index, |linear| {
+            linear.forward(velocity, input, F::zero(), a, buffers)?;
+            match along {
+                Some(along) => linear.forward(weight, along, F::one(), a, buffers),
+                None => Ok(()),
             }
-            let (bias, out) = (self.bias(index, v), &pass.outputs[index]);
-            each_row(&mut a[..rows * units], units, |_, a| {
-                each(a, bias, [], |a, b, []| (a + b, []));
-            });
-            let (a, kept) = (&*a, F::of(keep(layer.dropout)));
-            each_row(&mut output[..rows * units], units, |row, output| {
-                let at = row * units..(row + 1) * units;
-                output.copy_from_slice(&a[at.clone()]);
-                let mask = batch.mask(index, row, units);
-                layer.activation.backward(output, &out[at], mask, kept);
-            });
+        })?;
+        let (bias, out) = (self.bias(index, v), &pass.outputs[index]);
+        each_row(a, units, |_, a| {
+            each(a, bias, [], |a, b, []| (a + b, []));
+        });
+        let (a, kept) = (&*a, self.kept(index));
+        each_row(&mut output[..rows * units], units, |row, output| {
+            let at = row * units..(row + 1) * units;
+            output.copy_from_slice(&a[at.clone()]);
+            let mask = self.mask(index, row, batch);
+            layer.activation.backward(output, &out[at], mask, kept);
+        });
+        if let Some(pooling) = self.pooling(index) {
+            let (width, pooled) = (pooling.to.len(), &mut pooled[0]);
+            grow(pooled, batch.rows, width)?;
+            pooling.along(
+                output,
+                &pass.chosen[index],
+                &mut pooled[..batch.rows * width],
+            );
+            batch.drop_pooled(index, width, pooled);
         }
         Ok(())
     }
 
-    /// From the last layer's R{∂loss/∂output} to every layer's R{∂loss/∂a}, and to the product.
-    fn backward_along(
+    /// The product's part of the parameters of layer `index`, from its R{∂loss/∂a}.
+    fn gradient_along(
         &self,
-        matrix: Matrix,
-        (x, v): (&[F], &[F]),
+        hessian: bool,
+        index: usize,
         batch: &Batch<F>,
         pass: &Pass<F>,
         tangent: &mut Tangent<F>,
         out: &mut [F],
     ) -> Result<(), Error> {
-        let (rows, hessian) = (batch.rows, matrix == Matrix::Hessian);
-        for (index, layer) in self.spec.layers.iter().enumerate().rev() {
-            let (units, fan_in) = (layer.units, self.spec.fan_in(index));
-            self.bend(hessian, index, batch, pass, tangent);
-            let (below, deltas) = tangent.deltas.split_at_mut(index);
-            let (delta, places) = (view(&deltas[0], rows, units)?, self.places[index]);
-            let along = match index.checked_sub(1).filter(|_| hessian) {
-                Some(under) => Some(view(&tangent.outputs[under], rows, fan_in)?),
-                None => None,
-            };
-            let slope = match hessian {
-                true => Some(view(&pass.deltas[index], rows, units)?),
-                false => None,
-            };
-            let segments = self.params.segments();
-            let weights = &mut out[segments[places.weight].range.clone()];
-            let input = view(self.input(index, batch, &pass.outputs), rows, fan_in)?;
-            let to = view_mut(weights, units, fan_in)?;
-            gemm(F::one(), delta.t(), input, F::zero(), to)?;
-            if let (Some(slope), Some(along)) = (slope, along) {
-                let to = view_mut(weights, units, fan_in)?;
-                gemm(F::one(), slope.t(), along, F::one(), to)?;
+        let (rows, places) = (self.rows(index, batch), self.places[index]);
+        let len = rows * self.spec.layers[index].units;
+        let segments = self.params.segments();
+        let weights = &mut out[segments[places.weight].range.clone()];
+        let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
+        let along = self.input_along(index, &tangent.outputs, &tangent.pooled);
+        let along = along.filter(|_| hessian);
+        let (delta, buffers) = (&tangent.deltas[index][..len], &mut tangent.buffers);
+        self.linear(index, |linear| {
+            linear.gradient(delta, input, F::zero(), weights, buffers)?;
+            match along {
+                Some(along) => {
+                    let slope = &pass.deltas[index][..len];
+                    linear.gradient(slope, along, F::one(), weights, buffers)
+                }
+                None => Ok(()),
             }
-            self.penalize(index, v, pass, out)?;
-            let bias = &mut out[segments[places.bias].range.clone()];
-            sum_columns(&deltas[0][..rows * units], bias);
-            let Some(under) = below.last_mut() else {
-                continue;
-            };
-            grow(under, rows, fan_in)?;
-            let (weight, to) = (self.matrix(index, x)?, view_mut(under, rows, fan_in)?);
-            gemm(F::one(), delta, weight, F::zero(), to)?;
-            if let Some(slope) = slope {
-                let (along, to) = (self.matrix(index, v)?, view_mut(under, rows, fan_in)?);
-                gemm(F::one(), slope, along, F::one(), to)?;
-            }
-        }
+        })?;
+        sum_columns(delta, &mut out[segments[places.bias].range.clone()]);
         Ok(())
+    }
+
+    /// From R{∂loss/∂a} of layer `index` to R{∂loss/∂output} of the layer below.
+    fn backward_along(
+        &self,
+        hessian: bool,
+        index: usize,
+        (x, v): (&[F], &[F]),
+        batch: &Batch<F>,
+        pass: &Pass<F>,
+        tangent: &mut Tangent<F>,
+    ) -> Result<(), Error> {
+        let Some(under) = index.checked_sub(1) else {
+            return Ok(());
+        };
+        let len = self.rows(index, batch) * self.spec.layers[index].units;
+        let long = self.shapes[index].input.len();
+        let (below, own) = tangent.deltas.split_at_mut(index);
+        let under = match self.spec.layers[under].pool {
+            Some(_) => &mut tangent.lifted,
+            None => &mut below[under],
+        };
+        grow(under, batch.rows, long)?;
+        let (delta, under) = (&own[0][..len], &mut under[..batch.rows * long]);
+        let (weight, velocity) = (self.weight(index, x), self.weight(index, v));
+        let buffers = &mut tangent.buffers;
+        self.linear(index, |linear| {
+            linear.backward(weight, delta, F::zero(), under, buffers)?;
+            if !hessian {
+                return Ok(());
+            }
+            let slope = &pass.deltas[index][..len];
+            linear.backward(velocity, slope, F::one(), under, buffers)
+        })
     }
 
     /// From R{∂loss/∂output} to R{∂loss/∂a} = R{∂loss/∂output} ⊙ h′ + ∂loss/∂a ⊙ (h″/h′) ⊙ R{a} of
@@ -171,11 +236,11 @@ impl<F: Scalar> Net<F> {
         tangent: &mut Tangent<F>,
     ) {
         let layer = &self.spec.layers[index];
-        let (rows, units, kept) = (batch.rows, layer.units, F::of(keep(layer.dropout)));
+        let (rows, units, kept) = (self.rows(index, batch), layer.units, self.kept(index));
         let (out, slope) = (&pass.outputs[index], &pass.deltas[index]);
         let delta = &mut tangent.deltas[index][..rows * units];
         each_row(delta, units, |row, delta| {
-            let mask = batch.mask(index, row, units);
+            let mask = self.mask(index, row, batch);
             let out = &out[row * units..(row + 1) * units];
             layer.activation.backward(delta, out, mask, kept);
         });

@@ -2,10 +2,11 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod case;
+pub(crate) mod maps;
 
 use ndarray::Array2;
 use opt_core::{Objective, Scalar};
-use opt_nn::{Activation, Dense, Init, Loss, Mlp, Spec};
+use opt_nn::{Activation, Init, Layer, Loss, Mlp, Spec};
 
 pub(crate) const ACTIVATIONS: [Activation; 5] = [
     Activation::Relu,
@@ -44,12 +45,8 @@ pub(crate) fn spec(widths: &[usize], activation: Activation, loss: Loss) -> Spec
 pub(crate) fn linear(inputs: usize, outputs: usize, loss: Loss) -> Spec {
     Spec {
         inputs,
-        layers: vec![Dense {
-            units: outputs,
-            activation: Activation::Identity,
-            dropout: 0.0,
-            norm: None,
-        }],
+        image: None,
+        layers: vec![Layer::dense(outputs, Activation::Identity)],
         input_dropout: 0.0,
         loss,
         l2: 0.0,

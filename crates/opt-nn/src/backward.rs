@@ -1,0 +1,186 @@
+//! The pass backward.
+
+use opt_core::{Scalar, each};
+
+use crate::batch::{Batch, grow};
+use crate::error::Error;
+use crate::linear::{Dense, Input, Linear};
+use crate::net::Net;
+use crate::norm::Norms;
+use crate::pass::Pass;
+use crate::rows::each_row;
+
+impl<F: Scalar> Net<F> {
+    /// From the last layer's ∂loss/∂output to every layer's ∂loss/∂a, and, if there is a `g`, to
+    /// the gradient of every parameter.
+    pub(crate) fn backward(
+        &self,
+        x: &[F],
+        batch: &Batch<F>,
+        pass: &mut Pass<F>,
+        mut g: Option<&mut [F]>,
+    ) -> Result<(), Error> {
+        for (index, layer) in self.spec.layers.iter().enumerate().rev() {
+            let (units, rows) = (layer.units, self.rows(index, batch));
+            let Pass {
+                outputs,
+                deltas,
+                chosen,
+                lifted,
+                norms,
+                ..
+            } = &mut *pass;
+            self.lower(
+                index,
+                false,
+                batch,
+                (lifted, &chosen[index]),
+                &mut deltas[index],
+            )?;
+            let (out, kept) = (&outputs[index], self.kept(index));
+            let delta = &mut deltas[index][..rows * units];
+            each_row(delta, units, |row, delta| {
+                let out = &out[row * units..(row + 1) * units];
+                let mask = self.mask(index, row, batch);
+                layer.activation.backward(delta, out, mask, kept);
+            });
+            if let Some(gamma) = self.gamma(index, x) {
+                norms.backward(index, gamma, delta)?;
+            }
+            if let Some(g) = g.as_deref_mut() {
+                self.gradient(index, x, batch, pass, g)?;
+            }
+            self.below(index, x, batch, pass)?;
+        }
+        Ok(())
+    }
+
+    /// From the slope by what layer `index` hands up, in `lifted`, to that by what it pooled; nothing
+    /// if it does not pool. Of second derivatives (`square`) both are squared on the way.
+    pub(crate) fn lower(
+        &self,
+        index: usize,
+        square: bool,
+        batch: &Batch<F>,
+        (lifted, chosen): (&mut [F], &[u16]),
+        delta: &mut Vec<F>,
+    ) -> Result<(), Error> {
+        let Some(pooling) = self.pooling(index) else {
+            return Ok(());
+        };
+        grow(delta, batch.rows, pooling.from.len())?;
+        for _ in 0..=usize::from(square) {
+            batch.drop_pooled(index, pooling.to.len(), lifted);
+        }
+        let delta = &mut delta[..batch.rows * pooling.from.len()];
+        pooling.backward(lifted, chosen, square, delta);
+        Ok(())
+    }
+
+    /// Writes the gradient of γ and β of a layer that is normalized.
+    pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
+        let (places, segments) = (self.places[index], self.params.segments());
+        let Some(gamma) = places.gamma else {
+            return;
+        };
+        for (segment, slopes) in [gamma, places.bias].into_iter().zip(norms.slopes(index)) {
+            let range = segments[segment].range.clone();
+            if slopes.len() == range.len() {
+                g[range].copy_from_slice(slopes);
+            }
+        }
+    }
+
+    /// The gradient of the parameters of layer `index`, from its ∂loss/∂a.
+    fn gradient(
+        &self,
+        index: usize,
+        x: &[F],
+        batch: &Batch<F>,
+        pass: &mut Pass<F>,
+        g: &mut [F],
+    ) -> Result<(), Error> {
+        let (rows, units, places) = (
+            self.rows(index, batch),
+            self.spec.layers[index].units,
+            self.places[index],
+        );
+        let segments = self.params.segments();
+        let to = &mut g[segments[places.weight].range.clone()];
+        let delta = &pass.deltas[index][..rows * units];
+        let (zero, buffers) = (F::zero(), &mut pass.buffers);
+        if self.whitening[index].is_some() {
+            let input = Input::Dense(&pass.whitened[index]);
+            self.dense(index)
+                .gradient(delta, input, zero, to, buffers)?;
+        } else if pass.keep && self.patches(index).is_some() {
+            let input = Input::Dense(&pass.patches[index]);
+            self.dense(index)
+                .gradient(delta, input, zero, to, buffers)?;
+        } else {
+            let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
+            self.linear(index, |linear| {
+                linear.gradient(delta, input, zero, to, buffers)
+            })?;
+        }
+        self.penalize(index, x, pass, g)?;
+        if places.gamma.is_some() {
+            self.normalized(index, &pass.norms, g);
+            return Ok(());
+        }
+        let bias = &mut g[segments[places.bias].range.clone()];
+        sum_columns(&pass.deltas[index][..rows * units], bias);
+        Ok(())
+    }
+
+    /// From ∂loss/∂a of layer `index` to ∂loss/∂output of the layer below. Nobody needs the
+    /// derivative by the network's input.
+    fn below(
+        &self,
+        index: usize,
+        x: &[F],
+        batch: &Batch<F>,
+        pass: &mut Pass<F>,
+    ) -> Result<(), Error> {
+        let Some(under) = index.checked_sub(1) else {
+            return Ok(());
+        };
+        let Dense { units, fan_in } = self.dense(index);
+        let (rows, long) = (self.rows(index, batch), self.shapes[index].input.len());
+        let (below, delta) = pass.deltas.split_at_mut(index);
+        let under = match self.spec.layers[under].pool {
+            Some(_) => &mut pass.lifted,
+            None => &mut below[under],
+        };
+        grow(under, batch.rows, long)?;
+        let (weight, delta) = (self.weight(index, x), &delta[0][..rows * units]);
+        let (zero, under) = (F::zero(), &mut under[..batch.rows * long]);
+        let Some(whitening) = &self.whitening[index] else {
+            let buffers = &mut pass.buffers;
+            return self.linear(index, |linear| {
+                linear.backward(weight, delta, zero, under, buffers)
+            });
+        };
+        let (work, spread) = (&mut pass.work, &mut pass.spread);
+        grow(work, rows, fan_in)?;
+        let to = &mut work[..rows * fan_in];
+        (self.dense(index)).backward(weight, delta, zero, to, &mut pass.buffers)?;
+        match self.patches(index) {
+            None => whitening.backward(rows, work, under),
+            Some(convolution) => {
+                grow(spread, rows, fan_in)?;
+                whitening.backward(rows, work, spread)?;
+                convolution.fold_all(spread, under);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The sum of the rows, each as long as `sum`.
+pub(crate) fn sum_columns<F: Scalar>(rows: &[F], sum: &mut [F]) {
+    sum.fill(F::zero());
+    for row in rows.chunks_exact(sum.len()) {
+        each(sum, row, [], |sum, v, []| (sum + v, []));
+    }
+}

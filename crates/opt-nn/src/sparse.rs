@@ -1,0 +1,158 @@
+//! Sparse inputs, by rows, and their products with the first layer's weight.
+
+use ndarray::ArrayView2;
+use opt_core::Scalar;
+use sprs::CsMatView;
+
+use crate::Error;
+use crate::linear::scale;
+use crate::rows::each_row;
+use crate::threads::take;
+
+/// Inputs of a network, of shape (batch, inputs): all of them, or those that are not 0, by rows
+/// (CSR), such as the counts of a text's words. What takes inputs takes either as it is.
+///
+/// Sparse inputs are never made dense: the first layer's products, the dropout of inputs, and the
+/// gradient cost what is there. They can be no target of an auto-encoder; and the first layer, as it
+/// is not shown by [`Layered`](opt_core::Layered), can be no layer of K-FAC and PRONG.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Inputs<'a, F> {
+    /// Every one.
+    Dense(ArrayView2<'a, F>),
+    /// Those that are not 0.
+    Sparse(CsMatView<'a, F>),
+}
+
+impl<'a, F> From<ArrayView2<'a, F>> for Inputs<'a, F> {
+    fn from(inputs: ArrayView2<'a, F>) -> Self {
+        Self::Dense(inputs)
+    }
+}
+
+impl<'a, F> From<CsMatView<'a, F>> for Inputs<'a, F> {
+    fn from(inputs: CsMatView<'a, F>) -> Self {
+        Self::Sparse(inputs)
+    }
+}
+
+impl<'a, F> Inputs<'a, F> {
+    pub(crate) fn dim(&self) -> (usize, usize) {
+        match self {
+            Self::Dense(inputs) => inputs.dim(),
+            Self::Sparse(inputs) => (inputs.rows(), inputs.cols()),
+        }
+    }
+
+    /// Some rows.
+    pub(crate) fn take(&self, start: usize, end: usize) -> Inputs<'_, F> {
+        match self {
+            Self::Dense(inputs) => Inputs::Dense(take(inputs.view(), start, end)),
+            Self::Sparse(inputs) => Inputs::Sparse(inputs.slice_outer(start..end)),
+        }
+    }
+}
+
+/// A minibatch of sparse rows. The buffers only grow.
+#[derive(Clone)]
+pub(crate) struct Words<F> {
+    /// Where each row begins, and where the last one ends.
+    starts: Vec<usize>,
+    /// Of each value.
+    columns: Vec<usize>,
+    pub(crate) values: Vec<F>,
+}
+
+impl<F> Words<F> {
+    pub(crate) fn new() -> Self {
+        Self {
+            starts: Vec::new(),
+            columns: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.starts) + size_of_val(&*self.columns) + size_of_val(&*self.values)
+    }
+}
+
+impl<F: Scalar> Words<F> {
+    /// Copies all rows, or the chosen ones.
+    pub(crate) fn load(
+        &mut self,
+        inputs: CsMatView<'_, F>,
+        chosen: Option<&[usize]>,
+    ) -> Result<(), Error> {
+        let rows = chosen.map_or(inputs.rows(), <[_]>::len);
+        let row = |k: usize| inputs.outer_view(chosen.map_or(k, |chosen| chosen[k]));
+        let values = (0..rows)
+            .filter_map(row)
+            .map(|row| row.nnz())
+            .sum::<usize>();
+        // All that can fail comes first.
+        let too_large = |_| Error::BatchTooLarge { rows };
+        self.starts.clear();
+        self.columns.clear();
+        self.values.clear();
+        self.starts.try_reserve(rows + 1).map_err(too_large)?;
+        self.columns.try_reserve(values).map_err(too_large)?;
+        self.values.try_reserve(values).map_err(too_large)?;
+        self.starts.push(0);
+        for row in (0..rows).filter_map(row) {
+            self.columns.extend_from_slice(row.indices());
+            self.values.extend_from_slice(row.data());
+            self.starts.push(self.columns.len());
+        }
+        Ok(())
+    }
+
+    fn row(&self, row: usize) -> impl Iterator<Item = (usize, F)> {
+        let at = self.starts[row]..self.starts[row + 1];
+        let columns = self.columns[at.clone()].iter().copied();
+        columns.zip(self.values[at].iter().copied())
+    }
+
+    /// Calls `f(row, values)` for each row.
+    pub(crate) fn each_row(&mut self, f: impl Fn(usize, &mut [F])) {
+        for row in 0..self.starts.len().saturating_sub(1) {
+            f(
+                row,
+                &mut self.values[self.starts[row]..self.starts[row + 1]],
+            );
+        }
+    }
+
+    /// Of the squared values.
+    pub(crate) fn squared(&self) -> Self {
+        let mut squared = self.clone();
+        squared.values.iter_mut().for_each(|v| *v *= *v);
+        squared
+    }
+
+    /// a ← X·Wᵀ + β·a.
+    pub(crate) fn forward(&self, weight: &[F], beta: F, a: &mut [F], units: usize) {
+        let fan_in = weight.len() / units;
+        each_row(a, units, |row, a| {
+            scale(a, beta);
+            for (a, w) in a.iter_mut().zip(weight.chunks_exact(fan_in)) {
+                let all = self.row(row);
+                *a += all.fold(F::zero(), |sum, (column, v)| sum + v * w[column]);
+            }
+        });
+    }
+
+    /// `to` ← δᵀ·X + β·`to`.
+    pub(crate) fn gradient(&self, delta: &[F], beta: F, to: &mut [F], fan_in: usize) {
+        let units = to.len() / fan_in;
+        each_row(to, fan_in, |unit, to| {
+            scale(to, beta);
+            for (row, delta) in delta.chunks_exact(units).enumerate() {
+                let slope = delta[unit];
+                for (column, v) in self.row(row) {
+                    to[column] += slope * v;
+                }
+            }
+        });
+    }
+}
