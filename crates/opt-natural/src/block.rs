@@ -1,4 +1,4 @@
-//! One dense layer's block of the Fisher matrix in K-FAC.
+//! One layer's block of the Fisher matrix in K-FAC.
 
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 use opt_core::{Error, Layer, Scalar, Visit};
@@ -18,8 +18,9 @@ pub(crate) struct Block<F> {
     inverses: Inverses<F>,
     next: Inverses<F>,
     work: Box<[InverseWork<F>; 2]>,
-    /// Of the minibatch.
+    /// Of the minibatch; a sample of a convolution has one for each position.
     pub(crate) rows: usize,
+    pub(crate) samples: usize,
     /// h̄ = (h, 1), or h without a bias.
     inputs: Vec<F>,
     /// Of the loss.
@@ -54,6 +55,7 @@ impl<F: Decompose> Block<F> {
             inverses,
             work: Box::default(),
             rows: 0,
+            samples: 0,
             inputs: Vec::new(),
             deltas: Vec::new(),
             sampled: Vec::new(),
@@ -73,7 +75,7 @@ impl<F: Decompose> Block<F> {
 
     /// Keeps inputs, and the deltas of the loss.
     pub(crate) fn keep(&mut self, layer: &Layer<'_, F>) {
-        self.rows = layer.input.nrows();
+        (self.rows, self.samples) = (layer.input.nrows(), layer.samples);
         self.inputs.clear();
         for row in layer.input.rows() {
             match row.as_slice() {
@@ -99,7 +101,7 @@ impl<F: Decompose> Block<F> {
             view(&self.inputs, rows, inputs)?,
             view(&self.sampled, rows, outputs)?,
         );
-        if !self.moments.fits(h, delta, keep, &mut self.squares) {
+        if !(self.moments).fits(h, delta, self.samples, keep, &mut self.squares) {
             return Err(FisherError::Overflow {
                 what: "the Kronecker factors",
                 layer: self.dense.name.clone(),
@@ -108,7 +110,7 @@ impl<F: Decompose> Block<F> {
         }
         if invert {
             self.fresh.assign(&self.moments);
-            self.fresh.blend(h, delta, keep)?;
+            self.fresh.blend(h, delta, self.samples, keep)?;
         }
         Ok(())
     }
@@ -129,7 +131,7 @@ impl<F: Decompose> Block<F> {
         let delta = view(&self.sampled, self.rows, self.dense.fan_out);
         if let (Ok(h), Ok(delta)) = (h, delta) {
             // The shapes are those of `stage`, which has not refused them.
-            let _ = self.moments.blend(h, delta, keep);
+            let _ = self.moments.blend(h, delta, self.samples, keep);
         }
     }
 
@@ -233,7 +235,9 @@ impl<F: Decompose> Block<F> {
         }
         let width = outputs.max(1);
         let drawn = &mut self.drawn[which];
-        drawn.resize(rows, 0.0);
+        drawn.resize(self.samples, 0.0);
+        // All positions of a sample.
+        let width = (rows / self.samples.max(1) * width).max(1);
         let all = self.out[..rows * outputs].chunks_exact(width);
         let all = all.zip(self.sampled.chunks_exact(width));
         let all = all.zip(self.deltas.chunks_exact(width)).zip(drawn);

@@ -84,7 +84,7 @@ impl<F: Decompose> Blocks<F> {
         objective.resample(x, seed)?;
         for block in &mut self.all {
             let layer = block.dense.shown_finite(&*objective)?;
-            if layer.input.nrows() != block.rows {
+            if (layer.input.nrows(), layer.samples) != (block.rows, block.samples) {
                 return Err(FisherError::LayerShape(block.dense.index).into());
             }
             block.keep_sampled(&layer);

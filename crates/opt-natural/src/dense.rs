@@ -9,7 +9,7 @@ use opt_core::{
 
 use crate::FisherError;
 
-/// A dense layer's place in the parameter vector.
+/// A layer's place in the parameter vector. A convolution is a dense layer of its patches.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dense {
     /// Counted from the input.
@@ -18,12 +18,14 @@ pub(crate) struct Dense {
     pub(crate) name: String,
     pub(crate) fan_out: usize,
     pub(crate) fan_in: usize,
+    /// Of a pixel, which a patch of a convolution has several of; of a dense layer fan_in.
+    pub(crate) channels: usize,
     pub(crate) weight: Range<usize>,
     pub(crate) bias: Option<Range<usize>>,
 }
 
 impl Dense {
-    /// All layers, if every one is dense and no segment belongs to two of them.
+    /// All layers, if no segment belongs to two of them.
     pub(crate) fn all(params: &ParamMap, places: &[LayerPlace]) -> Result<Vec<Self>, Error> {
         let mut taken = vec![false; params.segments().len()];
         let mut all = Vec::with_capacity(places.len());
@@ -35,9 +37,14 @@ impl Dense {
                 name: weight.name.clone(),
                 why: why.to_owned(),
             };
-            if place.kind != LayerKind::Dense {
-                return Err(refuse("only dense layers are taken"));
-            }
+            let channels = match place.kind {
+                LayerKind::Dense => fan_in,
+                LayerKind::Convolution => *params.segments()[place.weight]
+                    .shape
+                    .last()
+                    .unwrap_or(&fan_in),
+                _ => return Err(refuse("only dense layers and convolutions are taken")),
+            };
             for at in std::iter::once(place.weight).chain(place.bias) {
                 if std::mem::replace(&mut taken[at], true) {
                     return Err(refuse("it shares a segment with another layer"));
@@ -49,6 +56,7 @@ impl Dense {
                 name: weight.name.clone(),
                 fan_out,
                 fan_in,
+                channels,
                 weight: weight.range.clone(),
                 bias: bias.map(|bias| bias.range.clone()),
             });
@@ -116,7 +124,9 @@ impl Dense {
             layers: objective.places().len(),
         })?;
         let rows = layer.input.nrows();
-        if layer.input.ncols() != self.fan_in || layer.delta.dim() != (rows, self.fan_out) {
+        let whole = layer.samples > 0 && rows.is_multiple_of(layer.samples);
+        let fits = layer.input.ncols() == self.fan_in && layer.delta.dim() == (rows, self.fan_out);
+        if !fits || !(whole || rows == 0) {
             return Err(FisherError::LayerShape(self.index).into());
         }
         Ok(layer)

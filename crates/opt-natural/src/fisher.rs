@@ -1,4 +1,5 @@
-//! Fisher matrices by outer products of per-sample gradients, which a dense layer has as δhᵀ.
+//! Fisher matrices by outer products of per-sample gradients, which a dense layer has as δhᵀ, and a
+//! convolution as the sum of that over its positions.
 
 use std::ops::Range;
 
@@ -44,8 +45,8 @@ pub enum FisherError {
     #[error("layer {0}: input, delta, weight and bias do not fit each other")]
     LayerShape(usize),
 
-    /// A parameter whose gradients are not those of one dense layer.
-    #[error("segment `{0}` is not the weight or bias of exactly one dense layer")]
+    /// A parameter whose gradients are not those of one layer.
+    #[error("segment `{0}` is not the weight or bias of exactly one layer")]
     NotDense(String),
 
     /// The model has no statistics set to whiten from.
@@ -344,8 +345,7 @@ impl<F: Scalar> Block<F> {
         shown.clear();
         for place in &self.places {
             let layer = place.dense.shown(objective)?;
-            let rows = layer.input.nrows();
-            if *samples.get_or_insert(rows) != rows {
+            if *samples.get_or_insert(layer.samples) != layer.samples {
                 return Err(FisherError::LayerShape(place.dense.index).into());
             }
             shown.push(layer);
@@ -371,20 +371,23 @@ impl<F: Scalar> Block<F> {
 }
 
 impl Place {
-    /// Writes the layer's part of the gradient of sample `n`, δhᵀ and δ, into a row of a block.
+    /// Writes the layer's part of the gradient of sample `n`, Σδhᵀ and Σδ over its positions, into a
+    /// row of a block.
     fn gradient<F: Scalar>(&self, layer: &Layer<'_, F>, n: usize, row: &mut [F]) {
-        let (input, delta) = (layer.input.row(n), layer.delta.row(n));
-        let weight = row[self.weight.clone()].chunks_exact_mut(self.dense.fan_in.max(1));
-        for (row, &delta) in weight.zip(delta) {
-            row.iter_mut()
-                .zip(input)
-                .for_each(|(to, &h)| *to = delta * h);
-        }
+        let positions = layer.input.nrows() / layer.samples.max(1);
+        row[self.weight.clone()].fill(F::zero());
         if let Some(bias) = self.bias.clone() {
-            row[bias]
-                .iter_mut()
-                .zip(delta)
-                .for_each(|(to, &delta)| *to = delta);
+            row[bias].fill(F::zero());
+        }
+        for position in n * positions..(n + 1) * positions {
+            let (input, delta) = (layer.input.row(position), layer.delta.row(position));
+            let weight = row[self.weight.clone()].chunks_exact_mut(self.dense.fan_in.max(1));
+            for (row, &delta) in weight.zip(delta) {
+                (row.iter_mut().zip(input)).for_each(|(to, &h)| *to += delta * h);
+            }
+            if let Some(bias) = self.bias.clone() {
+                (row[bias].iter_mut().zip(delta)).for_each(|(to, &delta)| *to += delta);
+            }
         }
     }
 }

@@ -53,11 +53,13 @@ impl Choice for StepSize {
 ///
 /// ∇W̄ is the gradient of weight and bias side by side, layer by layer; h and δ are the layer's
 /// inputs and output deltas, δ for labels that are drawn from the model, with the step's number
-/// as seed. f is the loss of the minibatch. The inverses are taken anew in the first three steps,
+/// as seed. Of a convolution (Grosse & Martens 2016, KFC), h is the patch of a position t of |T|, both
+/// expectations are over samples and positions, and G is |T|·E[δδᵀ]: with activations that do not
+/// depend on the slopes, and slopes of different positions that are uncorrelated, F = A⊗G. f is the loss of the minibatch. The inverses are taken anew in the first three steps,
 /// and then in every step whose number is a multiple of T.
 ///
-/// [`method`](Self::method) needs [`SampledFisher`], and that every parameter belongs to one dense
-/// layer; [`direction`](Self::direction) is the preconditioned gradient alone, for any
+/// [`method`](Self::method) needs [`SampledFisher`], and that every parameter belongs to one dense or
+/// convolutional layer; [`direction`](Self::direction) is the preconditioned gradient alone, for any
 /// [`Update`](opt_core::Update) and with parameters outside of layers. A step takes two passes
 /// forward and backward, which spare the product that makes the gradient; for each layer of n inputs
 /// and m outputs 3·batch·(n² + m²) operations and three products of (batch, n) by (n, m); and
@@ -128,7 +130,7 @@ impl Kfac {
     /// The whole method, with its own step size and its veto.
     ///
     /// # Errors
-    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not where its
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer of another kind, or that is not where its
     /// place says; [`FisherError::NotDense`] inside [`Error::Objective`] for a parameter outside of
     /// layers.
     pub fn method<F: Decompose>(

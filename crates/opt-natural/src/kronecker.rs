@@ -1,4 +1,4 @@
-//! The Kronecker factors of one dense layer's block of the Fisher matrix.
+//! The Kronecker factors of one layer's block of the Fisher matrix.
 
 use ndarray::{Array2, ArrayView2};
 use opt_core::{Scalar, Visit};
@@ -31,14 +31,16 @@ impl<F: Scalar> Factors<F> {
         self.g.assign(&other.g);
     }
 
-    /// self ← keep·self + (1 − keep)·(E[h̄h̄ᵀ], E[δδᵀ]).
+    /// self ← keep·self + (1 − keep)·(E[h̄h̄ᵀ], |T|·E[δδᵀ]) over samples and their positions T, of which
+    /// a dense layer has one.
     pub(crate) fn blend(
         &mut self,
         inputs: ArrayView2<'_, F>,
         deltas: ArrayView2<'_, F>,
+        samples: usize,
         keep: f64,
     ) -> Result<(), Error> {
-        let [of_a, of_g] = weights(inputs.nrows(), keep);
+        let [of_a, of_g] = weights(inputs.nrows(), samples, keep);
         let keep = F::of(keep);
         gram(F::of(of_a), inputs, keep, self.a.view_mut())?;
         gram(F::of(of_g), deltas, keep, self.g.view_mut())
@@ -50,10 +52,11 @@ impl<F: Scalar> Factors<F> {
         &self,
         inputs: ArrayView2<'_, F>,
         deltas: ArrayView2<'_, F>,
+        samples: usize,
         keep: f64,
         squares: &mut Vec<f64>,
     ) -> bool {
-        let weights = weights(inputs.nrows(), keep);
+        let weights = weights(inputs.nrows(), samples, keep);
         let both = [(&self.a, inputs), (&self.g, deltas)].into_iter();
         both.zip(weights).all(|((old, rows), weight)| {
             squares.clear();
@@ -71,10 +74,10 @@ impl<F: Scalar> Factors<F> {
 }
 
 /// What the sums of outer products are multiplied by. A delta is that of the sample, divided by the
-/// batch.
-fn weights(samples: usize, keep: f64) -> [f64; 2] {
-    let n = samples as f64;
-    [(1.0 - keep) / n, (1.0 - keep) * n]
+/// batch. The mean of δδᵀ over all rows times the positions of a sample is their sum over the samples'
+/// number, so that |T| is in it once.
+fn weights(rows: usize, samples: usize, keep: f64) -> [f64; 2] {
+    [(1.0 - keep) / rows as f64, (1.0 - keep) * samples as f64]
 }
 
 /// ((A + πγI)⁻¹, (G + γ/π·I)⁻¹), where π² is the ratio of their mean eigenvalues.

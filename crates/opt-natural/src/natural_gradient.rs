@@ -61,7 +61,7 @@ impl From<Blocks> for Part {
 /// a step does not depend on the coordinates: where θ = Aφ, the steps map as θ does. Damping gives
 /// that up, and blocks keep it within each layer only.
 ///
-/// Needs [`Fisher`], and that every parameter belongs to one dense layer. A step costs the passes
+/// Needs [`Fisher`], and that every parameter belongs to one layer. A step costs the passes
 /// that [`Curvature`] says, batch·p² operations for each of them, and p³/3 to solve, for blocks of
 /// p ≤ [`MAX_BLOCK`](crate::MAX_BLOCK) parameters.
 ///
@@ -105,7 +105,7 @@ impl NaturalGradient {
     /// The natural gradient alone: `lr` is not read.
     ///
     /// # Errors
-    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not where its
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer of another kind, or that is not where its
     /// place says; [`FisherError::NotDense`](crate::FisherError::NotDense) inside
     /// [`Error::Objective`] for a parameter outside of layers.
     pub fn direction<F: Decompose>(

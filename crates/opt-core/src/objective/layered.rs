@@ -16,7 +16,8 @@ pub enum LayerKind {
     Dense,
     /// a = W·h + b for every position of a sample, where h is the patch there: a row is a position,
     /// and each sample has as many. W is seen as a matrix of shape (fan_out, fan_in), with all but
-    /// its first axis flattened: (channels out, channels in × height × width).
+    /// its first axis flattened, in the order in which a row of h has them. Where PRONG whitens the
+    /// channels of a pixel, these are the last axis: (channels out, height, width, channels in).
     Convolution,
 }
 
