@@ -48,6 +48,15 @@ fn imdb_has_25_000_reviews_for_each_part() {
             12_500
         );
         assert_eq!(data.classes, 2);
+        let (kept, words) = (
+            data.inputs.nnz(),
+            data.inputs.data().iter().map(|n| f64::from(*n)),
+        );
+        eprintln!(
+            "{}: {kept} counts, of {} words",
+            data.name,
+            words.sum::<f64>()
+        );
     }
     assert_eq!(train.inputs.cols(), test.inputs.cols());
     let start = Instant::now();

@@ -80,12 +80,15 @@ fn film_reviews_are_those_that_were_published() {
         (train.name.as_str(), test.name.as_str()),
         ("reviews-train", "reviews-test")
     );
-    assert_eq!(train.inputs.cols(), test.inputs.cols());
     let (again, _) = reviews(dir.join("reviews"), 2_000, 0).unwrap();
     assert_eq!(again, train);
     let (other, _) = reviews(&dir, 2_000, 1).unwrap();
     assert_ne!(other, train);
-    // Of all sentences, "the" is the most frequent word.
+    // As Python's `re` and `Counter` count them.
+    assert_eq!((train.inputs.cols(), test.inputs.cols()), (10_128, 10_128));
+    assert_eq!(train.inputs.nnz() + test.inputs.nnz(), 175_767);
+    let total = |data: &SparseDataset| data.inputs.data().iter().sum::<f32>();
+    assert_eq!(total(&train) + total(&test), 190_966.0);
     assert!(train.frequent(1).unwrap() == [0]);
     assert!(matches!(reviews(&dir, 10_568, 0), Err(Error::Split { .. })));
     let error = reviews(dir.join("mnist"), 1, 0).unwrap_err();
