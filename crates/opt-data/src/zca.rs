@@ -10,6 +10,10 @@ use crate::{Error, zca_cache};
 /// Rows at a time: enough for products at full speed, few beside a set.
 const CHUNK: usize = 1024;
 
+/// Terms of its sums that a product gets at a time. `gemm` halves C until a part is few operations:
+/// with all 3,072 terms of CIFAR-10 the parts are so small that it takes 1.8 times as long.
+const INNER: usize = 512;
+
 /// ZCA whitening, as measured on one set and applied to others (with the feature `lapack` or
 /// `faer`).
 ///
@@ -118,12 +122,20 @@ impl Zca {
         check_finite(&inputs.view())?;
         self.check_range(&inputs.view())?;
         let mut centred = Array2::zeros((CHUNK.min(inputs.nrows()), inputs.ncols()));
-        for chunk in inputs.axis_chunks_iter_mut(Axis(0), CHUNK) {
+        for mut chunk in inputs.axis_chunks_iter_mut(Axis(0), CHUNK) {
             let mut centred = centred.slice_mut(s![..chunk.nrows(), ..]);
             centred.assign(&chunk);
             centred -= &self.mean;
             // W is symmetric: rows times W are W times columns.
-            gemm(1.0, centred.view(), self.matrix.view(), 0.0, chunk).map_err(Error::Whitening)?;
+            for from in (0..centred.ncols()).step_by(INNER) {
+                let inner = from..(from + INNER).min(centred.ncols());
+                let (x, w) = (
+                    centred.slice(s![.., inner.clone()]),
+                    self.matrix.slice(s![inner, ..]),
+                );
+                let beta = if from == 0 { 0.0 } else { 1.0 };
+                gemm(1.0, x, w, beta, chunk.view_mut()).map_err(Error::Whitening)?;
+            }
         }
         Ok(())
     }

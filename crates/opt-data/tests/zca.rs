@@ -70,6 +70,15 @@ fn other_layouts_and_few_samples() {
     assert!(largest(&(&turned.t() - &expected).mapv(f64::from)) < 1e-5);
     zca.apply(Array2::zeros((0, 64)).view_mut()).unwrap();
 
+    // More features than a product takes at a time, and than samples.
+    let wide = Array2::from_shape_fn((40, 521), |(i, j)| ((i * 37 + j * j) % 101) as f32 / 50.0);
+    let zca = Zca::fit(wide.view(), 0.1).unwrap();
+    let (w, mean) = (zca.matrix().mapv(f64::from), zca.mean().mapv(f64::from));
+    let expected = (wide.mapv(f64::from) - mean).dot(&w);
+    let mut white = wide;
+    zca.apply(white.view_mut()).unwrap();
+    assert!(largest(&(white.mapv(f64::from) - expected)) < 1e-4);
+
     // One sample: every direction is without variance.
     let one = Zca::fit(array![[1.0, 2.0]].view(), 0.25).unwrap();
     assert!(largest(&(one.matrix().mapv(f64::from) - 2.0 * Array2::eye(2))) < 1e-6);
