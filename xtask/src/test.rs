@@ -4,10 +4,11 @@ use crate::backend::Backend;
 use std::{collections::BTreeSet, fs, io, path::Path, process::Command};
 
 /// On every machine. A crate is tested by itself, with the features that its users give it.
-const ALWAYS: [&str; 4] = [
+const ALWAYS: [&str; 5] = [
     "fmt --all --check",
     "test",
     "test -p opt-linalg --features faer",
+    "test -p opt-data --features faer",
     "test -p opt-natural --no-default-features --features faer",
 ];
 
@@ -83,7 +84,7 @@ fn features(package: &str, backend: Backend) -> Vec<&'static str> {
         "opt-natural" if linked => vec!["", " --no-default-features --features faer", ALL],
         "opt-natural" => vec![" --no-default-features --features faer"],
         // Theirs have OpenBLAS.
-        "opt-linalg" | "opt-nn" if !linked => vec!["", " --no-default-features"],
+        "opt-data" | "opt-linalg" | "opt-nn" if !linked => vec!["", " --no-default-features"],
         _ => vec!["", " --no-default-features", ALL],
     }
 }

@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::Error;
+use crate::error::check_length;
 
 /// Epochs of shuffled minibatches of equal size: the one owner of the order of the samples.
 ///
@@ -107,7 +108,7 @@ impl Batches {
 /// A generator for an epoch. The seed goes through the generator once before the epoch is mixed in,
 /// so that epoch 1 of seed 0 is not epoch 0 of seed 1; `seed_from_u64` (SplitMix64) then spreads the
 /// result over the whole state.
-fn generator(seed: u64, epoch: u64) -> Xoshiro256PlusPlus {
+pub(crate) fn generator(seed: u64, epoch: u64) -> Xoshiro256PlusPlus {
     let base = Xoshiro256PlusPlus::seed_from_u64(seed).next_u64();
     Xoshiro256PlusPlus::seed_from_u64(base ^ epoch)
 }
@@ -155,15 +156,4 @@ pub(crate) fn check_rows(available: usize, rows: &[usize]) -> Result<(), Error> 
         }),
         None => Ok(()),
     }
-}
-
-fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what,
-        expected,
-        found,
-    })
 }

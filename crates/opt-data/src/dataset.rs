@@ -23,20 +23,9 @@ pub struct Dataset {
 impl Dataset {
     /// Refuses labels that are all the same.
     pub(crate) fn new(inputs: Array2<f32>, labels: Vec<u8>, name: &str) -> Result<Self, Error> {
-        let (Some(least), Some(greatest)) = (labels.iter().min(), labels.iter().max()) else {
-            return Err(Error::Empty {
-                what: name.to_owned(),
-            });
-        };
-        if least == greatest {
-            return Err(Error::OneClass {
-                what: name.to_owned(),
-                class: least.to_string(),
-            });
-        }
         Ok(Self {
             inputs: inputs.into_shared(),
-            classes: usize::from(*greatest) + 1,
+            classes: count_classes(&labels, name)?,
             labels,
             name: name.to_owned(),
         })
@@ -135,6 +124,22 @@ impl Dataset {
             found: self.labels.len(),
         })
     }
+}
+
+/// The greatest label plus one, of at least two different labels.
+pub(crate) fn count_classes(labels: &[u8], name: &str) -> Result<usize, Error> {
+    let (Some(least), Some(greatest)) = (labels.iter().min(), labels.iter().max()) else {
+        return Err(Error::Empty {
+            what: name.to_owned(),
+        });
+    };
+    if least == greatest {
+        return Err(Error::OneClass {
+            what: name.to_owned(),
+            class: least.to_string(),
+        });
+    }
+    Ok(usize::from(*greatest) + 1)
 }
 
 /// Rows for training and rows for validation, at random, each in ascending order.

@@ -1,5 +1,7 @@
 use std::io;
 
+use ndarray::ArrayView2;
+
 /// What can go wrong. Every message says what was expected and what was found instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,7 +47,7 @@ pub enum Error {
         code: u8,
     },
 
-    /// A field of a csv file cannot be used. Lines and columns count from 1.
+    /// A field of a text file cannot be used. Lines and columns count from 1.
     #[error("{file}, line {line}, column {column}: expected {expected}, found {found}")]
     Field {
         /// The file, as the caller named it.
@@ -54,6 +56,19 @@ pub enum Error {
         line: u64,
         /// Field of the line.
         column: usize,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+
+    /// A record of a binary file cannot be used. Records count from 0, as samples do.
+    #[error("{file}, record {record}: expected {expected}, found {found}")]
+    Record {
+        /// The file, as the caller named it.
+        file: String,
+        /// Which of the records.
+        record: usize,
         /// What should have been there.
         expected: String,
         /// What was there.
@@ -122,6 +137,17 @@ pub enum Error {
         expected: usize,
         /// The count that was given.
         found: usize,
+    },
+
+    /// A setting that cannot be used, or not on this data.
+    #[error("{what}: expected {expected}, found {found}")]
+    Setting {
+        /// Its name.
+        what: &'static str,
+        /// What could be used.
+        expected: String,
+        /// What was given.
+        found: String,
     },
 
     /// A row was asked for that does not exist.
@@ -193,4 +219,38 @@ pub enum Error {
         /// Size of the data set.
         samples: usize,
     },
+
+    /// A covariance cannot be whitened.
+    #[cfg(any(feature = "lapack", feature = "faer"))]
+    #[error("cannot whiten the inputs: {0}")]
+    Whitening(opt_linalg::Error),
+
+    /// A file cannot be written.
+    #[cfg(any(feature = "lapack", feature = "faer"))]
+    #[error("cannot keep what was fitted: {0}")]
+    Write(opt_core::Error),
+}
+
+/// Whether all inputs, `(samples, features)`, are finite.
+pub(crate) fn check_finite(inputs: &ArrayView2<'_, f32>) -> Result<(), Error> {
+    match inputs.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        Some(((sample, feature), &value)) => Err(Error::NonFinite {
+            sample,
+            feature,
+            value: value.into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether two sizes agree.
+pub(crate) fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what,
+        expected,
+        found,
+    })
 }

@@ -1,4 +1,3 @@
-use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -70,7 +69,7 @@ pub fn mnist(dir: impl AsRef<Path>) -> Result<Mnist, Error> {
 }
 
 fn read_verified(dir: &Path, file: &File) -> Result<Idx, Error> {
-    let mut source = open(dir, file.name)?;
+    let mut source = Source::in_folder(dir, file.name)?;
     let bytes = source.read_up_to(file.bytes as u64 + 1)?;
     if bytes.len() > file.bytes {
         return Err(source.format(format!("{} bytes (uncompressed)", file.bytes), "more"));
@@ -87,18 +86,4 @@ fn read_verified(dir: &Path, file: &File) -> Result<Idx, Error> {
         });
     }
     read_idx_from(bytes.as_slice(), &source.file)
-}
-
-/// Opens `name`, or `name.gz` if there is none.
-fn open(dir: &Path, name: &str) -> Result<Source<'static>, Error> {
-    for name in [name.to_owned(), format!("{name}.gz")] {
-        match Source::open(&dir.join(name)) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            opened => return opened,
-        }
-    }
-    Err(Error::Missing {
-        dir: dir.display().to_string(),
-        file: name.to_owned(),
-    })
 }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::Error;
+use crate::csv::quote;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -24,6 +25,20 @@ impl<'a> Source<'a> {
             Ok(reader) => Source::new(BufReader::new(reader), file),
             Err(source) => Err(Error::Io { file, source }),
         }
+    }
+
+    /// Opens `name` in a folder, or `name.gz` if there is none.
+    pub(crate) fn in_folder(dir: &Path, name: &str) -> Result<Source<'static>, Error> {
+        for name in [name.to_owned(), format!("{name}.gz")] {
+            match Source::open(&dir.join(name)) {
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+        }
+        Err(Error::Missing {
+            dir: dir.display().to_string(),
+            file: name.to_owned(),
+        })
     }
 
     /// Tells gzip by its first two bytes, because names lie.
@@ -52,6 +67,15 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// All bytes, of text that is not UTF-16.
+    pub(crate) fn text(&mut self) -> Result<Vec<u8>, Error> {
+        let text = self.read_up_to(u64::MAX)?;
+        if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+            return Err(self.format("text in UTF-8", "the byte order mark of UTF-16"));
+        }
+        Ok(text)
+    }
+
     /// The decoder's errors carry no code of the operating system, and are of these kinds; a want of
     /// memory, or of a caller's reader, is no damage.
     fn error(&self, source: io::Error) -> Error {
@@ -74,4 +98,39 @@ impl<'a> Source<'a> {
             found: found.into(),
         }
     }
+
+    /// Lines and columns count from 1.
+    pub(crate) fn field(
+        &self,
+        line: u64,
+        column: usize,
+        expected: impl Into<String>,
+        found: &[u8],
+    ) -> Error {
+        Error::Field {
+            file: self.file.clone(),
+            line,
+            column,
+            expected: expected.into(),
+            found: quote(found),
+        }
+    }
+}
+
+/// The first of these folders in `dir` that is there, or `dir` itself.
+pub(crate) fn folder(dir: &Path, names: &[&str]) -> PathBuf {
+    let mut folders = names.iter().map(|name| dir.join(name));
+    folders
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| dir.to_owned())
+}
+
+/// The lines of a text without what ends them, LF or CRLF, counted from 1. Blank lines are left out,
+/// a byte order mark too.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    (1..)
+        .zip(text.split(|byte| *byte == b'\n'))
+        .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
 }

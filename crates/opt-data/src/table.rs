@@ -89,10 +89,7 @@ impl Table {
     }
 
     fn of(mut source: Source<'_>, header: Header) -> Result<Self, Error> {
-        let text = source.read_up_to(u64::MAX)?;
-        if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
-            return Err(source.format("text in UTF-8", "the byte order mark of UTF-16"));
-        }
+        let text = source.text()?;
         Ok(Self {
             file: source.file,
             text,
@@ -345,7 +342,7 @@ fn text(field: &[u8]) -> &str {
     str::from_utf8(field).unwrap_or_default()
 }
 
-fn number(field: &[u8]) -> Result<f32, &'static str> {
+pub(crate) fn number(field: &[u8]) -> Result<f32, &'static str> {
     let value = text(field).parse().ok().filter(|v: &f32| v.is_finite());
     value.ok_or("a finite number")
 }
