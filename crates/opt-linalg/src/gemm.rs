@@ -8,6 +8,10 @@ use crate::kernel::multiply;
 /// halves of a product pack the shared factor, so splitting further costs more than it balances.
 const SPLIT: usize = 1 << 25;
 
+/// Elements of C that are not worth a second thread: in smaller parts of a product with a long inner
+/// dimension, packing A and B takes as long as multiplying them.
+const AREA: usize = 1 << 15;
+
 /// Halves end on a multiple of this, so that no kernel works on a ragged edge in the middle.
 const ALIGN: usize = 32;
 
@@ -17,7 +21,7 @@ const ALIGN: usize = 32;
 /// without a copy. With β = 0, C is not read.
 ///
 /// A product of more than some 10⁷ operations is halved along the larger axis of C until the
-/// parts are small; each part is one call of a library, on one thread. The parts depend on the shapes
+/// parts are small, in operations or in elements of C; each part is one call of a library, on one thread. The parts depend on the shapes
 /// alone, so that the result is the same for any number of threads. With the feature `openblas`,
 /// the BLAS must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads compete with
 /// rayon's for the cores.
@@ -61,7 +65,8 @@ fn halve<F: Scalar>(
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
     let middle = m.max(n).div_ceil(2).next_multiple_of(ALIGN);
-    if flops(m, n, k) <= SPLIT || middle >= m.max(n) {
+    let small = flops(m, n, k) <= SPLIT || m.saturating_mul(n) <= AREA;
+    if small || middle >= m.max(n) {
         return multiply(alpha, &a, &b, beta, &mut c);
     }
     if m >= n {
@@ -146,8 +151,8 @@ mod tests {
             compare::<f32>(m, n, k);
             compare::<f64>(m, n, k);
         }
-        for (m, n, k) in [(257, 131, 521), (67, 701, 397), (1, 4099, 4111)] {
-            assert!(flops(m, n, k) > SPLIT);
+        for (m, n, k) in [(257, 131, 521), (67, 701, 397), (1, 33001, 511)] {
+            assert!(flops(m, n, k) > SPLIT && m * n > AREA);
             compare::<f32>(m, n, k);
             compare::<f64>(m, n, k);
         }

@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 use opt_core::Scalar;
-use sprs::CsMatView;
+use sprs::CsMatViewI;
 
 use crate::Error;
 use crate::linear::scale;
@@ -21,7 +21,7 @@ pub enum Inputs<'a, F> {
     /// Every one.
     Dense(ArrayView2<'a, F>),
     /// Those that are not 0.
-    Sparse(CsMatView<'a, F>),
+    Sparse(CsMatViewI<'a, F, u32, usize>),
 }
 
 impl<'a, F> From<ArrayView2<'a, F>> for Inputs<'a, F> {
@@ -30,8 +30,8 @@ impl<'a, F> From<ArrayView2<'a, F>> for Inputs<'a, F> {
     }
 }
 
-impl<'a, F> From<CsMatView<'a, F>> for Inputs<'a, F> {
-    fn from(inputs: CsMatView<'a, F>) -> Self {
+impl<'a, F> From<CsMatViewI<'a, F, u32, usize>> for Inputs<'a, F> {
+    fn from(inputs: CsMatViewI<'a, F, u32, usize>) -> Self {
         Self::Sparse(inputs)
     }
 }
@@ -59,7 +59,7 @@ pub(crate) struct Words<F> {
     /// Where each row begins, and where the last one ends.
     starts: Vec<usize>,
     /// Of each value.
-    columns: Vec<usize>,
+    columns: Vec<u32>,
     pub(crate) values: Vec<F>,
 }
 
@@ -81,7 +81,7 @@ impl<F: Scalar> Words<F> {
     /// Copies all rows, or the chosen ones.
     pub(crate) fn load(
         &mut self,
-        inputs: CsMatView<'_, F>,
+        inputs: CsMatViewI<'_, F, u32, usize>,
         chosen: Option<&[usize]>,
     ) -> Result<(), Error> {
         let rows = chosen.map_or(inputs.rows(), <[_]>::len);
@@ -109,7 +109,7 @@ impl<F: Scalar> Words<F> {
 
     fn row(&self, row: usize) -> impl Iterator<Item = (usize, F)> {
         let at = self.starts[row]..self.starts[row + 1];
-        let columns = self.columns[at.clone()].iter().copied();
+        let columns = self.columns[at.clone()].iter().map(|column| *column as usize);
         columns.zip(self.values[at].iter().copied())
     }
 

@@ -8,20 +8,20 @@ use common::{labels, parameters};
 use ndarray::{Array2, ArrayView2};
 use opt_core::{GaussNewton, HessianDiag, HessianProduct, Layered, Objective, PerSample};
 use opt_nn::{Activation, Convolution, Error, Layer, Mlp, Spec, Target};
-use sprs::CsMat;
+use sprs::CsMatI;
 
 const WIDTHS: [usize; 4] = [40, 7, 5, 3];
 const ROWS: usize = 12;
 
 /// Some rows are empty, and one has every word.
-fn counts() -> (Array2<f64>, CsMat<f64>) {
+fn counts() -> (Array2<f64>, CsMatI<f64, u32, usize>) {
     let dense = Array2::from_shape_fn((ROWS, WIDTHS[0]), |(i, j)| match i {
         3 => 0.0,
         5 => 1.0,
         _ if (i * 7 + j * 5) % 9 == 0 => ((i + j) % 4 + 1) as f64,
         _ => 0.0,
     });
-    let sparse = CsMat::csr_from_dense(dense.view(), 0.0);
+    let sparse = CsMatI::csr_from_dense(dense.view(), 0.0);
     (dense, sparse)
 }
 
