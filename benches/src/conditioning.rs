@@ -95,7 +95,7 @@ impl Conditioning {
             eps: self.eps,
             period: 1,
             samples: self.samples as u64,
-            floor: 0.0,
+            ..Whiten::default()
         };
         // A step that changes nothing but the coordinates.
         let still = Sgd {

@@ -58,7 +58,14 @@ const UNITS: &[(&[&str], Fields)] = &[
         ],
     ),
     (
-        &["rmsprop", "rmsprop-centered", "adam", "amsgrad", "adamax"],
+        &[
+            "rmsprop",
+            "rmsprop-centered",
+            "rmsprop-momentum",
+            "adam",
+            "amsgrad",
+            "adamax",
+        ],
         &[("lr", STEP), ("eps", GRADIENT), ("weight_decay", CURVATURE)],
     ),
     (
@@ -66,8 +73,16 @@ const UNITS: &[(&[&str], Fields)] = &[
         &[("lr", STEP), ("eps", GRADIENT), ("weight_decay", PER_STEP)],
     ),
     (
-        &["adadelta"],
+        &["adadelta", "adadelta-corrected"],
         &[("eps_grad", GRADIENT_SQUARED), ("eps_update", STEP_SQUARED)],
+    ),
+    (
+        &["adadelta-immediate"],
+        &[
+            ("eps_grad", GRADIENT_SQUARED),
+            ("eps_update", STEP_SQUARED),
+            ("weight_decay", CURVATURE),
+        ],
     ),
     (
         &["newton-diagonal", "esgd", "hessian-free"],

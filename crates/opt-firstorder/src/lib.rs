@@ -65,6 +65,8 @@
 //! some 1,000·min less or nothing may be left.
 
 mod adadelta;
+mod adadelta_corrected;
+mod adadelta_immediate;
 mod adagrad;
 mod adam;
 mod adamax;
@@ -79,11 +81,14 @@ mod nag;
 mod nesterov;
 mod rmsprop;
 mod rmsprop_centered;
+mod rmsprop_momentum;
 mod rprop;
 mod sgd;
 mod zoo;
 
 pub use adadelta::AdaDelta;
+pub use adadelta_corrected::AdaDeltaCorrected;
+pub use adadelta_immediate::AdaDeltaImmediate;
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use adamax::AdaMax;
@@ -98,6 +103,7 @@ pub use nag::{LookAhead, Nag};
 pub use nesterov::Nesterov;
 pub use rmsprop::RmsProp;
 pub use rmsprop_centered::RmsPropCentered;
+pub use rmsprop_momentum::RmsPropMomentum;
 pub use rprop::{IRpropMinus, RpropMinus, RpropPlus};
 pub use sgd::Sgd;
 pub use zoo::zoo;

@@ -155,7 +155,10 @@ fn first_step(method: &str, g: f64) -> f64 {
         "adagrad" => 0.01 * (g / (size + 1e-10)),
         "rmsprop" => 0.001 * (g / (0.1_f64.sqrt() * size + 1e-8)),
         "rmsprop-centered" => 0.001 * (g / (0.3 * size + 1e-8)),
+        "rmsprop-momentum" => 0.0001 * (g / (0.1_f64.sqrt() * size + 1e-8)),
         "adadelta" => 1e-3 * (g / f64::hypot(0.05_f64.sqrt() * g, 1e-3)),
+        "adadelta-immediate" => 0.01 * g,
+        "adadelta-corrected" => 1e-3 * (g / f64::hypot(g, 1e-3)),
         "adam" | "amsgrad" | "adamw" => 0.001 * (g / (size + 1e-8)),
         "adamax" => 0.002 * sign,
         _ => panic!("{method} has no closed form here: add it"),
@@ -167,7 +170,8 @@ fn most<F: Scalar>(method: &str) -> f64 {
     let max = F::max_value().f64();
     match method {
         "nesterov" => 0.25 * (1.0 - 0.9) * max,
-        "adagrad" | "rmsprop" | "rmsprop-centered" | "adadelta" | "adam" | "amsgrad" | "adamw" => {
+        "adagrad" | "rmsprop" | "rmsprop-centered" | "rmsprop-momentum" | "adadelta"
+        | "adadelta-immediate" | "adadelta-corrected" | "adam" | "amsgrad" | "adamw" => {
             0.5 * max.sqrt()
         }
         _ => max,
@@ -319,6 +323,7 @@ fn without_epsilon_squares_that_vanish_are_refused() {
         "adagrad",
         "rmsprop",
         "rmsprop-centered",
+        "rmsprop-momentum",
         "adam",
         "amsgrad",
         "adamw",

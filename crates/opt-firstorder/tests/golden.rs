@@ -140,13 +140,14 @@ fn scaled(c: f64) -> impl Fn(&str, &[(&str, f64)]) -> Vec<Vec<f64>> {
 
 #[test]
 fn the_scale_of_the_loss_does_not_matter() {
-    let free: [(&str, &[(&str, f64)]); 13] = [
+    let free: [(&str, &[(&str, f64)]); 14] = [
         ("adam", &[("lr", 0.05), ("eps", 0.0)]),
         ("amsgrad", &[("lr", 0.05), ("eps", 0.0)]),
         ("adamw", &[("lr", 0.05), ("eps", 0.0)]),
         ("adamax", &[("lr", 0.05), ("eps", 0.0)]),
         ("rmsprop", &[("lr", 0.02), ("eps", 0.0)]),
         ("rmsprop-centered", &[("lr", 0.02), ("eps", 0.0)]),
+        ("rmsprop-momentum", &[("lr", 0.004), ("eps", 0.0)]),
         ("adagrad", &[("lr", 0.2), ("eps", 0.0)]),
         ("rprop-minus", &[]),
         ("rprop-plus", &[]),

@@ -6,7 +6,7 @@ use opt_core::{Error, Objective, ParamMap, Value, find_entry};
 use opt_firstorder::zoo;
 
 /// Those that multiply, compare or subtract state from step to step.
-const EXACT: [&str; 7] = [
+const EXACT: [&str; 8] = [
     "rprop-minus",
     "rprop-plus",
     "irprop-minus",
@@ -14,6 +14,7 @@ const EXACT: [&str; 7] = [
     "gains",
     "rmsprop-centered",
     "amsgrad",
+    "adadelta-immediate",
 ];
 
 #[test]

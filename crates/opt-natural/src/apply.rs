@@ -114,6 +114,10 @@ impl<F: Decompose> Inverse<F> {
         thin: &mut Vec<F>,
     ) -> Result<(), Error> {
         let done = match how.decay {
+            None if !self.scales.is_empty() => {
+                scale_columns(x, &self.scales, out);
+                Ok(())
+            }
             None => self.plain.product(x, out, thin),
             Some(_) => gemm(F::one(), x, self.axes.view(), F::zero(), out),
         };
@@ -264,6 +268,7 @@ mod tests {
     use opt_core::{LayerPlace, ParamMap};
 
     use super::*;
+    use crate::factor::Kept;
 
     fn wave<F: Scalar>(rows: usize, columns: usize, salt: f64) -> Array2<F> {
         Array2::from_shape_fn((rows, columns), |(i, j)| {
@@ -271,16 +276,16 @@ mod tests {
         })
     }
 
-    /// (n, fan_out, rows, with a bias, with the diagonal correction).
-    type Case = (usize, usize, usize, bool, bool);
+    /// (n, fan_out, rows, with a bias, what is kept).
+    type Case = (usize, usize, usize, bool, Kept);
 
     fn compare<F: Decompose>(case: Case, tolerance: f64) {
-        let (n, fan_out, rows, biased, diagonal) = case;
+        let (n, fan_out, rows, biased, kept) = case;
         let shapes = [("w", vec![fan_out, n]), ("b", vec![fan_out])];
         let params = ParamMap::new(shapes).unwrap();
         let places = [LayerPlace::dense(0, biased.then_some(1))];
         let dense = Dense::all(&params, &places).unwrap().remove(0);
-        let mut factor = Factor::<F>::new(n, diagonal);
+        let mut factor = Factor::<F>::new(n, kept);
         let statistics = wave::<F>(3 * n, n, 0.4);
         factor.begin().update(statistics.view()).unwrap();
         factor.prepare(0.3, 0).unwrap();
@@ -289,7 +294,7 @@ mod tests {
         let both = [Side::Batch, Side::Gradient].map(|side| {
             let how = How {
                 eps: 0.3,
-                decay: diagonal.then_some(0.9),
+                decay: (kept == Kept::Axes).then_some(0.9),
                 side,
                 rest: false,
             };
@@ -311,9 +316,11 @@ mod tests {
     #[test]
     fn both_sides_give_the_same() {
         for (n, fan_out, rows) in [(5, 3, 8), (9, 20, 4), (1, 1, 1), (150, 7, 20), (150, 30, 9)] {
-            for (biased, diagonal) in [(false, false), (true, false), (false, true), (true, true)] {
-                compare::<f64>((n, fan_out, rows, biased, diagonal), 1e-12);
-                compare::<f32>((n, fan_out, rows, biased, diagonal), 1e-4);
+            for kept in [Kept::Inverse, Kept::Scales, Kept::Axes] {
+                for biased in [false, true] {
+                    compare::<f64>((n, fan_out, rows, biased, kept), 1e-12);
+                    compare::<f32>((n, fan_out, rows, biased, kept), 1e-4);
+                }
             }
         }
     }

@@ -7,10 +7,10 @@ use opt_core::{
     Prefixed, Reparametrized, Report, Rule, Scalar, Segment, State, Tune, Tuned, Update, Visit,
     all_finite, list_hyper,
 };
-use opt_linalg::{Decompose, Eigh, Moments, Whitening, WhiteningOptions, gemm};
+use opt_linalg::{Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions, gemm};
 
-use crate::FisherError;
 use crate::dense::Dense;
+use crate::{Extent, FisherError};
 
 /// When and how [`ProngCoordinates`] whitens.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Whiten {
     pub samples: u64,
     /// Directions of variance below `floor` times the greatest stay unscaled; 0 scales all.
     pub floor: f64,
+    /// Whether all of the covariance is whitened, or its diagonal alone: U = diag(Σᵢᵢ + ε)^(−1/2).
+    pub whitening: Extent,
 }
 
 impl Default for Whiten {
@@ -32,6 +34,7 @@ impl Default for Whiten {
             period: 100,
             samples: 5000,
             floor: 0.0,
+            whitening: Extent::Full,
         }
     }
 }
@@ -42,6 +45,7 @@ impl Hyper for Whiten {
         visit.count("period", &mut self.period, 1);
         visit.count("samples", &mut self.samples, 1);
         visit.real("floor", &mut self.floor, Bound::Unit);
+        visit.choice("whitening", &mut self.whitening);
     }
 }
 
@@ -165,14 +169,18 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         if shown == 0 {
             return Err(FisherError::NoStatistics.into());
         }
+        let diagonal = self.whiten.whitening == Extent::Diagonal;
         let options = WhiteningOptions {
             epsilon: self.whiten.eps,
             floor: self.whiten.floor,
-            ..WhiteningOptions::default()
+            // Of a diagonal matrix it is diagonal, in the order of the inputs.
+            form: if diagonal { Form::Zca } else { Form::Pca },
         };
         let mut next = self.whitenings.clone();
         for (whitening, moments) in next.iter_mut().zip(&moments) {
-            let eigen = self.eigh.compute(moments.lower())?;
+            let only = diagonal.then(|| Array2::from_diag(&moments.lower().diag()));
+            let covariance = only.as_ref().map_or(moments.lower(), |only| only.view());
+            let eigen = self.eigh.compute(covariance)?;
             whitening.update(moments.mean(), &eigen, &options)?;
         }
         Ok((next, shown))

@@ -29,10 +29,23 @@ pub(crate) struct Factor<F> {
     work: Work<F>,
 }
 
+/// What a factor keeps of (Σ + εI)⁻¹.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All of it.
+    Inverse,
+    /// That of the diagonal of Σ.
+    Scales,
+    /// The principal axes, and the running variances along them: the diagonal correction.
+    Axes,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Inverse<F> {
-    /// (Σ + εI)⁻¹; of order 0 with the diagonal correction.
+    /// (Σ + εI)⁻¹; of order 0 where something else is kept.
     pub(crate) plain: DampedInverse<F>,
+    /// 1/(Σᵢᵢ + ε) of every input, if that is kept; else empty.
+    pub(crate) scales: Vec<F>,
     /// With the diagonal correction Eᵀ, whose rows are the principal axes; else empty.
     pub(crate) axes: Array2<F>,
     pub(crate) c: Array1<F>,
@@ -44,13 +57,19 @@ pub(crate) struct Inverse<F> {
 enum Work<F> {
     Plain(Box<InverseWork<F>>),
     Diagonal(Box<Eigh<F>>),
+    Scales,
 }
 
 impl<F: Decompose> Inverse<F> {
-    fn new(n: usize, diagonal: bool) -> Self {
-        let (plain, axes) = if diagonal { (0, n) } else { (n, 0) };
+    fn new(n: usize, kept: Kept) -> Self {
+        let (plain, scales, axes) = match kept {
+            Kept::Inverse => (n, 0, 0),
+            Kept::Scales => (0, n, 0),
+            Kept::Axes => (0, 0, n),
+        };
         Self {
             plain: DampedInverse::new(plain),
+            scales: vec![F::zero(); scales],
             axes: Array2::zeros((axes, axes)),
             c: Array1::zeros(n),
             variance: Array1::zeros(axes),
@@ -59,13 +78,14 @@ impl<F: Decompose> Inverse<F> {
 }
 
 impl<F: Decompose> Factor<F> {
-    /// Of a layer of `n` inputs; `diagonal` says whether it will have the correction.
-    pub(crate) fn new(n: usize, diagonal: bool) -> Self {
-        let work = match diagonal {
-            false => Work::Plain(Box::default()),
-            true => Work::Diagonal(Box::new(Eigh::new())),
+    /// Of a layer of `n` inputs.
+    pub(crate) fn new(n: usize, kept: Kept) -> Self {
+        let work = match kept {
+            Kept::Inverse => Work::Plain(Box::default()),
+            Kept::Scales => Work::Scales,
+            Kept::Axes => Work::Diagonal(Box::new(Eigh::new())),
         };
-        let current = Inverse::new(n, diagonal);
+        let current = Inverse::new(n, kept);
         Self {
             moments: Moments::new(n),
             fresh: Moments::new(n),
@@ -132,6 +152,11 @@ impl<F: Decompose> Factor<F> {
                 let covariance = self.fresh.lower();
                 self.next.plain.update(covariance, eps, accuracy, work)?;
             }
+            Work::Scales => {
+                let (covariance, eps) = (self.fresh.lower(), F::of(eps));
+                let scales = self.next.scales.iter_mut().zip(covariance.diag());
+                scales.for_each(|(to, &v)| *to = F::one() / (v.max(F::zero()) + eps));
+            }
             Work::Diagonal(eigh) => {
                 let eigen = eigh.compute(self.fresh.lower())?;
                 self.next.axes.assign(&eigen.vectors);
@@ -187,11 +212,14 @@ impl<F: Decompose> State<F> for Factor<F> {
         self.moments.visit(visitor);
         let Inverse {
             plain,
+            scales,
             axes,
             c,
             variance,
         } = &mut self.current;
-        if variance.is_empty() {
+        if !scales.is_empty() {
+            visitor.buffer("scales", &[scales.len()], scales);
+        } else if variance.is_empty() {
             plain.visit(visitor);
         } else {
             let (rows, columns) = axes.dim();

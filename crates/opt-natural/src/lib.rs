@@ -157,5 +157,5 @@ pub use opt_linalg::{
     Cholesky, DampedInverse, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions,
 };
 pub use preconditioner::ProngDirection;
-pub use prong::{HeavyBall, Prong, ProngMethod, ProngPlus};
+pub use prong::{Extent, HeavyBall, Prong, ProngMethod, ProngPlus};
 pub use zoo::zoo;

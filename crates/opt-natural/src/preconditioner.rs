@@ -5,10 +5,10 @@ use opt_core::{
 use opt_linalg::Decompose;
 use rayon::prelude::*;
 
-use crate::FisherError;
 use crate::apply::{Buffers, How, Side};
 use crate::dense::{Dense, Rest, recycle};
-use crate::factor::Factor;
+use crate::factor::{Factor, Kept};
+use crate::{Extent, FisherError};
 
 /// Elements of statistics that are not worth a second thread.
 const FEW: usize = 1 << 15;
@@ -22,6 +22,19 @@ pub(crate) struct ProngSettings {
     pub(crate) samples: u64,
     /// Of the running variances, if there is the diagonal correction.
     pub(crate) decay: Option<f64>,
+    pub(crate) whitening: Extent,
+    /// What the factors were made for.
+    pub(crate) made: Extent,
+}
+
+impl ProngSettings {
+    fn kept(&self) -> Kept {
+        match (self.decay, self.made) {
+            (Some(_), _) => Kept::Axes,
+            (None, Extent::Full) => Kept::Inverse,
+            (None, Extent::Diagonal) => Kept::Scales,
+        }
+    }
 }
 
 impl Hyper for ProngSettings {
@@ -29,9 +42,19 @@ impl Hyper for ProngSettings {
         visit.real("eps", &mut self.eps, Bound::Positive);
         visit.count("period", &mut self.period, 1);
         visit.count("samples", &mut self.samples, 1);
-        if let Some(decay) = &mut self.decay {
-            visit.real("decay", decay, Bound::Unit);
+        match &mut self.decay {
+            Some(decay) => visit.real("decay", decay, Bound::Unit),
+            None => visit.choice("whitening", &mut self.whitening),
         }
+    }
+
+    fn conflicts(&self) -> Result<(), Error> {
+        if self.whitening == self.made {
+            return Ok(());
+        }
+        Err(Error::HyperConflict(
+            "whitening cannot be changed once the method is made: make another".to_owned(),
+        ))
     }
 }
 
@@ -81,10 +104,8 @@ impl<F: Decompose> ProngDirection<F> {
         params: &ParamMap,
         places: &[LayerPlace],
     ) -> Result<Self, Error> {
-        let (layers, diagonal) = (Dense::all(params, places)?, settings.decay.is_some());
-        let factors = layers
-            .iter()
-            .map(|dense| Factor::new(dense.fan_in, diagonal));
+        let (layers, kept) = (Dense::all(params, places)?, settings.kept());
+        let factors = layers.iter().map(|dense| Factor::new(dense.fan_in, kept));
         Ok(Self {
             settings: Tuned::new::<F>(settings)?,
             params: params.clone(),

@@ -1,10 +1,28 @@
 use opt_core::{
-    Bound, Error, FieldVisitor, FirstOrder, Hyper, LayerPlace, ParamMap, Rule, Scalar, Slot, Step,
-    Train, each,
+    Bound, Choice, Error, FieldVisitor, FirstOrder, Hyper, LayerPlace, ParamMap, Rule, Scalar,
+    Slot, Step, Train, each,
 };
 use opt_linalg::Decompose;
 
 use crate::preconditioner::{ProngDirection, ProngSettings};
+
+/// How much of the covariance of a layer's inputs is whitened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extent {
+    /// All of it: Σ.
+    #[default]
+    Full,
+    /// The variance of each input, without any rotation: h is centred and divided by √(diag Σ + ε). What
+    /// batch normalization does to pre-activations, done to the inputs of a layer, from the same
+    /// statistics as PRONG. Each scale costs a division and not a decomposition.
+    Diagonal,
+}
+
+impl Choice for Extent {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("full", Self::Full), ("diagonal", Self::Diagonal)];
+}
 
 /// PRONG, projected natural gradient descent (Desjardins, Simonyan, Pascanu & Kavukcuoglu 2015),
 /// in canonical coordinates: a preconditioner of W and b.
@@ -67,6 +85,9 @@ pub struct Prong {
     pub period: u64,
     /// N_s, samples of an estimate.
     pub samples: u64,
+    /// Whether Σ_h is the covariance, or its diagonal alone. A method that is made keeps what it was
+    /// made with: its state differs.
+    pub whitening: Extent,
 }
 
 impl Default for Prong {
@@ -77,6 +98,7 @@ impl Default for Prong {
             eps: 0.1,
             period: 100,
             samples: 5000,
+            whitening: Extent::Full,
         }
     }
 }
@@ -88,6 +110,7 @@ impl Hyper for Prong {
         visit.real("eps", &mut self.eps, Bound::Positive);
         visit.count("period", &mut self.period, 1);
         visit.count("samples", &mut self.samples, 1);
+        visit.choice("whitening", &mut self.whitening);
     }
 }
 
@@ -145,7 +168,7 @@ impl Hyper for ProngPlus {
 
 /// The two halves of both.
 macro_rules! halves {
-    ($settings:ident, $this:ident => $decay:expr) => {
+    ($settings:ident, $this:ident => $decay:expr, $whitening:expr) => {
         impl $settings {
             /// Which way alone: neither `lr` nor `momentum` is read.
             ///
@@ -163,6 +186,8 @@ macro_rules! halves {
                     period: self.period,
                     samples: self.samples,
                     decay: $decay,
+                    whitening: $whitening,
+                    made: $whitening,
                 };
                 ProngDirection::new(settings, params, places)
             }
@@ -186,8 +211,8 @@ macro_rules! halves {
         }
     };
 }
-halves!(Prong, _this => None);
-halves!(ProngPlus, this => Some(this.decay));
+halves!(Prong, this => None, this.whitening);
+halves!(ProngPlus, this => Some(this.decay), Extent::Full);
 
 /// PRONG or PRONG+ with the deck's momentum.
 pub type ProngMethod<F> = Train<F, ProngDirection<F>, FirstOrder<F, HeavyBall, 1>>;

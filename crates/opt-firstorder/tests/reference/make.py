@@ -170,10 +170,36 @@ def rmsprop(h, t, x, g, s, centered=False):
     return x - h.lr * g / (np.sqrt(variance) + h.eps)
 
 
+def rmsprop_momentum(h, t, x, g, s):
+    """Graves 2013 without centring, eps outside of the root as in PyTorch."""
+    s.r = h.gamma * s.r + (1 - h.gamma) * g * g
+    s.v = h.momentum * s.v + h.lr * g / (np.sqrt(s.r) + h.eps)
+    return x - s.v
+
+
 def adadelta(h, t, x, g, s):
     """Zeiler 2012, with a gamma and an eps for each of the two averages."""
     s.r = h.gamma_grad * s.r + (1 - h.gamma_grad) * g * g
     delta = np.sqrt(s.d + h.eps_update) / np.sqrt(s.r + h.eps_grad) * g
+    s.d = h.gamma_update * s.d + (1 - h.gamma_update) * delta * delta
+    return x - h.lr * delta
+
+
+def adadelta_immediate(h, t, x, g, s):
+    """Both averages have today's: delta must solve the equation that says so."""
+    r, d = h.gamma * s.r, h.gamma * s.d
+    delta = np.sqrt((d + h.eps_update) / (r + h.eps_grad)) * g
+    s.r, s.d = r + (1 - h.gamma) * g * g, d + (1 - h.gamma) * delta * delta
+    left, right = delta * delta * (s.r + h.eps_grad), g * g * (s.d + h.eps_update)
+    assert abs(left - right) <= 1e-14 * abs(right), (left, right)
+    return x - h.lr * delta
+
+
+def adadelta_corrected(h, t, x, g, s):
+    """Zeiler 2012 with each average over the sum of its weights, none for d before the first step."""
+    s.r = h.gamma_grad * s.r + (1 - h.gamma_grad) * g * g
+    d = 0.0 if t == 1 else s.d / right(h.gamma_update, t - 1)
+    delta = np.sqrt(d + h.eps_update) / np.sqrt(s.r / right(h.gamma_grad, t) + h.eps_grad) * g
     s.d = h.gamma_update * s.d + (1 - h.gamma_update) * delta * delta
     return x - h.lr * delta
 
@@ -239,6 +265,11 @@ ADADELTA = cases(
     (1.0, 0.9, 0.8, 1e-6, 2e-3),
     (2.0, 0.8, 0.95, 1e-2, 1e-4),
 )
+CORRECTED = ADADELTA[:3] + [ADADELTA[3] | {"lr": 1.5}]
+IMMEDIATE = cases(
+    "lr gamma eps_grad eps_update", (0.04, 0.95, 1e-6, 1e-6), (1.0, 0.9, 1.0, 1e-3), (0.1, 0.8, 1e-4, 1e-5)
+)
+RMS_HEAVY = cases("lr gamma momentum eps", (0.005, 0.9, 0.9, 1e-8), (0.01, 0.99, 0.5, 0.01))
 ADAM = cases("lr beta1 beta2 eps", (0.05, 0.9, 0.999, 1e-8), (0.08, 0.7, 0.9, 0.01))
 ADAMAX = [case | {"eps": 0.0} for case in ADAM] + ADAM
 RB, IH = "Riedmiller & Braun 1993", "Igel & Huesken 2000"
@@ -257,7 +288,10 @@ METHODS = {
     "adagrad": (elementwise(adagrad), "", "Adagrad", {}, ADAGRAD),
     "rmsprop": (elementwise(rmsprop), "", "RMSprop", {}, GAMMA),
     "rmsprop-centered": (elementwise(rmsprop, centered=True), "", "RMSprop", {"centered": True}, GAMMA),
+    "rmsprop-momentum": (elementwise(rmsprop_momentum), "", "RMSprop", {}, RMS_HEAVY),
     "adadelta": (elementwise(adadelta), "Zeiler 2012, own gammas and eps", "Adadelta", {}, ADADELTA),
+    "adadelta-immediate": (elementwise(adadelta_immediate), "its equation", "", {}, IMMEDIATE),
+    "adadelta-corrected": (elementwise(adadelta_corrected), "Zeiler 2012, corrected", "", {}, CORRECTED),
     "adam": (elementwise(adam), "", "Adam", {}, ADAM),
     "amsgrad": (elementwise(adam, amsgrad=True), "", "Adam", {"amsgrad": True}, ADAM),
     "adamw": (elementwise(adamw, decoupled=True), "", "AdamW", {}, ADAM),
@@ -338,7 +372,7 @@ def make_case(method, hyper):
     apart = difference(rows, by_torch) if by_torch else 0.0
     exact = difference(iterates(transcription, hyper, np.longdouble), by_torch or rows)
     against = f"PyTorch {apart:.1e}" if by_torch else ""
-    print(f"{method:17} 80-bit {exact:.1e}  {against:16} f {value(rows[0]):.3f} -> {value(rows[-1]):.4f}")
+    print(f"{method:18} 80-bit {exact:.1e}  {against:16} f {value(rows[0]):.3f} -> {value(rows[-1]):.4f}")
     assert apart < 1e-13 and exact < 1e-13, (method, hyper)
     source = f"torch.optim.{optimizer}" if by_torch else f"transcription: {paper}"
     return {"method": method, "source": source, "hyper": hyper, "iterates": by_torch or rows}
@@ -359,10 +393,14 @@ def check_special_cases():
     plain = {"lr": 0.02, "weight_decay": 0.1}
     heavy = plain | {"momentum": 0.9}
     gain_1 = heavy | {"up": 0.0, "down": 1.0, "gain_min": 0.1, "gain_max": 10.0}
+    one_eps = plain | {"gamma": 0.95, "eps_grad": 1e-6, "eps_update": 1e-6}
+    still = plain | {"gamma": 0.9, "momentum": 0.0, "eps": 1e-8}
     rate_fixed = plain | {"kappa": 0.0, "phi": 0.0, "theta": 0.7}
     for name, method, hyper, same, same_hyper in [
         ("gains with gain 1", elementwise(gains), gain_1, "momentum", heavy),
         ("delta-bar-delta with its rate fixed", elementwise(delta_bar_delta), rate_fixed, "sgd", plain),
+        ("adadelta-immediate with one eps", elementwise(adadelta_immediate), one_eps, "sgd", plain),
+        ("rmsprop-momentum without", elementwise(rmsprop_momentum), still, "rmsprop", still),
         ("nag at its look-ahead points", partial(nag, shifted=True), heavy, "nesterov", heavy),
     ]:
         off = difference(iterates(method, hyper), torch_iterates(same, same_hyper))

@@ -50,6 +50,7 @@ fn prong() -> Prong {
         eps: 0.1,
         period: 5,
         samples: ROWS as u64,
+        ..Prong::default()
     }
 }
 
@@ -68,7 +69,7 @@ fn compare<F: Decompose>(l2: f64) {
         eps: 0.1,
         period: 5,
         samples: ROWS as u64,
-        floor: 0.0,
+        ..Whiten::default()
     };
     let mut own = ProngCoordinates::new(whiten, inner, &exact_mlp).unwrap();
     for _ in 0..40 {

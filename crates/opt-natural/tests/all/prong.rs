@@ -5,7 +5,7 @@ use opt_core::{
     Bound, Error, FirstOrder, Kind, LayerPlace, Layered, Method, Objective, Scalar, Value,
 };
 use opt_firstorder::{Adam, Momentum};
-use opt_natural::{Prong, ProngCoordinates, ProngPlus, Whiten};
+use opt_natural::{Extent, Prong, ProngCoordinates, ProngPlus, Whiten};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
 
 use crate::common::{digits, everything, restore};
@@ -32,12 +32,12 @@ fn whiten(eps: f64, period: u64, samples: u64) -> Whiten {
         eps,
         period,
         samples,
-        floor: 0.0,
+        ..Whiten::default()
     }
 }
 
 /// Trains with a reparametrization at every step, and compares the outputs around each.
-fn preserved<F: Scalar + opt_natural::Decompose>(tolerance: f64) {
+fn preserved<F: Scalar + opt_natural::Decompose>(whitening: Extent, tolerance: f64) {
     let (inputs, labels) = digits::<F>(200);
     let (mut mlp, mut x) = network(&inputs, &labels);
     let rule = Momentum {
@@ -45,7 +45,11 @@ fn preserved<F: Scalar + opt_natural::Decompose>(tolerance: f64) {
         ..Momentum::default()
     };
     let inner = FirstOrder::new(rule, mlp.params()).unwrap();
-    let mut prong = ProngCoordinates::new(whiten(0.1, 1, 200), inner, &mlp).unwrap();
+    let whiten = Whiten {
+        whitening,
+        ..whiten(0.1, 1, 200)
+    };
+    let mut prong = ProngCoordinates::new(whiten, inner, &mlp).unwrap();
     for step in 0..100 {
         prong.step(&mut mlp, &mut x).unwrap();
         let before = mlp.predict(&x, inputs.view()).unwrap();
@@ -64,12 +68,17 @@ fn preserved<F: Scalar + opt_natural::Decompose>(tolerance: f64) {
 
 #[test]
 fn a_reparametrization_keeps_the_function() {
-    preserved::<f64>(1e-10);
-    preserved::<f32>(1e-4);
+    for whitening in [Extent::Full, Extent::Diagonal] {
+        preserved::<f64>(whitening, 1e-10);
+        preserved::<f32>(whitening, 1e-4);
+    }
 }
 
 /// Iterates in (W, b) of PRONG in its own coordinates, and of the preconditioner.
-fn both((momentum, period, eps, l2): (f64, u64, f64, f64)) -> [Vec<Vec<f64>>; 2] {
+fn both(
+    (momentum, period, eps, l2): (f64, u64, f64, f64),
+    whitening: Extent,
+) -> [Vec<Vec<f64>>; 2] {
     let (inputs, labels) = digits::<f64>(150);
     let (mut mlp, mut x) = penalized(&inputs, &labels, l2);
     let hyper = Prong {
@@ -78,6 +87,7 @@ fn both((momentum, period, eps, l2): (f64, u64, f64, f64)) -> [Vec<Vec<f64>>; 2]
         eps,
         period,
         samples: 150,
+        whitening,
     };
     let mut canonical = hyper.method(mlp.params(), mlp.places()).unwrap();
     let mut all = [Vec::new(), Vec::new()];
@@ -93,7 +103,11 @@ fn both((momentum, period, eps, l2): (f64, u64, f64, f64)) -> [Vec<Vec<f64>>; 2]
             weight_decay: 0.0,
         };
         let inner = FirstOrder::new(rule, mlp.params()).unwrap();
-        let mut own = ProngCoordinates::new(whiten(eps, period, 150), inner, &mlp).unwrap();
+        let whiten = Whiten {
+            whitening,
+            ..whiten(eps, period, 150)
+        };
+        let mut own = ProngCoordinates::new(whiten, inner, &mlp).unwrap();
         for _ in 0..steps {
             own.step(&mut mlp, &mut x).unwrap();
         }
@@ -114,14 +128,67 @@ fn both_coordinates_are_the_same_method_under_gradient_descent() {
         (0.9, 3, 0.1, 0.03),
         (0.9, 4, 0.01, 0.03),
     ] {
-        let [canonical, own] = both(case);
-        for (step, (a, b)) in canonical.iter().zip(&own).enumerate() {
-            for (a, b) in a.iter().zip(b) {
-                let error = (a - b).abs();
-                assert!(error <= 1e-10, "{case:?}, step {step}: {error:e}");
+        for whitening in [Extent::Full, Extent::Diagonal] {
+            let [canonical, own] = both(case, whitening);
+            for (step, (a, b)) in canonical.iter().zip(&own).enumerate() {
+                for (a, b) in a.iter().zip(b) {
+                    let error = (a - b).abs();
+                    assert!(error <= 1e-10, "{case:?} {whitening:?} {step}: {error:e}");
+                }
             }
         }
     }
+}
+
+/// Every input of a layer, centred and scaled by its own variance alone, has the variance λ/(λ + ε).
+#[test]
+fn diagonal_whitening_gives_each_input_its_variance() {
+    let (eps, (inputs, labels)) = (0.01, digits::<f64>(200));
+    let (mut mlp, mut x) = network(&inputs, &labels);
+    let (mut plain, start) = (mlp.clone(), x.clone());
+    let still = Momentum {
+        lr: 0.0,
+        ..Momentum::default()
+    };
+    let inner = FirstOrder::new(still, mlp.params()).unwrap();
+    let whiten = Whiten {
+        whitening: Extent::Diagonal,
+        ..whiten(eps, 1, 200)
+    };
+    let mut prong = ProngCoordinates::new(whiten, inner, &mlp).unwrap();
+    prong.step(&mut mlp, &mut x).unwrap();
+    for layer in 0..3 {
+        let h = match layer {
+            0 => inputs.clone(),
+            _ => plain.hidden(&start, inputs.view(), layer).unwrap(),
+        };
+        let (u, c) = mlp.whitening(layer).unwrap();
+        let off = |((i, j), &u): ((usize, usize), &f64)| i == j || u == 0.0;
+        assert!(u.indexed_iter().all(off), "layer {layer}: a rotation");
+        let white = (&h - &c).dot(&u.t());
+        for (before, after) in h.columns().into_iter().zip(white.columns()) {
+            let variance = before.var(0.0);
+            assert!(after.mean().unwrap().abs() < 1e-12, "layer {layer}");
+            let error = (after.var(0.0) - variance / (variance + eps)).abs();
+            assert!(error < 1e-10, "layer {layer}: {error:e}");
+        }
+    }
+}
+
+/// The state of the two differs.
+#[test]
+fn a_method_keeps_the_whitening_that_it_was_made_with() {
+    let (inputs, labels) = digits::<f64>(150);
+    let (mlp, _) = network(&inputs, &labels);
+    let mut prong = Prong::default().method(mlp.params(), mlp.places()).unwrap();
+    let set = |to: &str, prong: &mut opt_natural::ProngMethod<f64>| {
+        opt_core::Tune::set(prong, "whitening", to.into())
+    };
+    set("full", &mut prong).unwrap();
+    let error = set("diagonal", &mut prong).unwrap_err();
+    assert!(matches!(error, Error::HyperConflict(_)), "{error}");
+    let error = set("half", &mut prong).unwrap_err();
+    assert!(error.to_string().contains("full, diagonal"), "{error}");
 }
 
 #[test]
@@ -161,6 +228,7 @@ fn with_an_estimate_at_every_step_it_is_half_of_kfac() {
             eps,
             period: 1,
             samples: 150,
+            ..Prong::default()
         };
         let mut x = x0.clone();
         let mut prong = hyper.method(mlp.params(), mlp.places()).unwrap();
