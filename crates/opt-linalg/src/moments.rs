@@ -79,6 +79,11 @@ impl<F: Scalar> Moments<F> {
         self.count
     }
 
+    /// How long the vectors are.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// μ, of shape (width). Zero before the first sample.
     pub fn mean(&self) -> ArrayView1<'_, F> {
         self.mean.view()

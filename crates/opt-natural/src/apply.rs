@@ -6,6 +6,7 @@ use opt_core::{Error, Layer, Scalar, all_finite, dot, each, greatest};
 use opt_linalg::{Decompose, gemm};
 use rayon::prelude::*;
 
+use crate::FisherError;
 use crate::dense::Dense;
 use crate::factor::{Factor, Inverse};
 
@@ -67,11 +68,16 @@ impl<F: Decompose> Factor<F> {
         buffers: &mut Buffers<F>,
         d: &mut [F],
     ) -> Result<Option<f64>, Error> {
-        let (rows, n) = layer.input.dim();
         let (inverse, followed) = self.halves();
+        let n = inverse.c.len();
+        // A patch is as many pixels one after another as are whitened by themselves.
+        let rows = layer.input.len() / n.max(1);
+        let input = layer.input.into_shape_with_order((rows, n));
+        let input = input.map_err(|_| FisherError::LayerShape(dense.index))?;
         let centred = shaped(&mut buffers.centred, rows, n)?;
-        let mut centred = centre(layer.input, &inverse.c, centred);
-        let mut whitened = shaped(&mut buffers.rows, rows, n)?;
+        let mut centred = centre(input, &inverse.c, centred);
+        let needed = how.side == Side::Batch || how.decay.is_some();
+        let mut whitened = shaped(&mut buffers.rows, if needed { rows } else { 0 }, n)?;
         if let Some(decay) = how.decay {
             let (zero, one) = (F::zero(), F::one());
             let axes = inverse.axes.t();
@@ -91,7 +97,7 @@ impl<F: Decompose> Factor<F> {
         }
         let thin = &mut buffers.thin;
         if how.side == Side::Gradient {
-            let wide = shaped(&mut buffers.wide, dense.fan_out, n)?;
+            let wide = shaped(&mut buffers.wide, dense.weight.len() / n.max(1), n)?;
             let side = (centred.view(), wide, &*buffers.scales);
             return by_gradient(inverse, (dense, layer), how, side, thin, d).map(Some);
         }
@@ -165,28 +171,47 @@ fn by_gradient<F: Decompose>(
     d: &mut [F],
 ) -> Result<f64, Error> {
     let (zero, one) = (F::zero(), F::one());
-    gemm(one, layer.delta.t(), rows, zero, wide.view_mut())?;
+    let shape = (layer.delta.nrows(), dense.fan_in);
+    let rows = rows
+        .into_shape_with_order(shape)
+        .map_err(Error::objective)?;
+    let shape = (dense.fan_out, dense.fan_in);
+    let whole = wide.view_mut().into_shape_with_order(shape);
+    gemm(
+        one,
+        layer.delta.t(),
+        rows,
+        zero,
+        whole.map_err(Error::objective)?,
+    )?;
+    let pixels = wide.dim();
+    let rest =
+        ArrayView2::from_shape(pixels, &d[dense.weight.clone()]).map_err(Error::objective)?;
     match how.decay {
-        None if how.rest => wide += &dense.weight(d)?,
+        None if how.rest => wide += &rest,
         None => {}
         Some(_) => {
             if how.rest {
                 let axes = inverse.axes.t();
-                gemm(one, dense.weight(d)?, axes, one, wide.view_mut())?;
+                gemm(one, rest, axes, one, wide.view_mut())?;
             }
             for mut row in wide.rows_mut() {
                 (row.iter_mut().zip(scales)).for_each(|(g, &s)| *g *= s);
             }
         }
     }
-    inverse.product(how, wide.view(), dense.weight_mut(d)?, thin)?;
+    let to = ArrayViewMut2::from_shape(pixels, &mut d[dense.weight.clone()]);
+    inverse.product(how, wide.view(), to.map_err(Error::objective)?, thin)?;
     if let Some(bias) = dense.bias.clone() {
         let bias = &mut d[bias];
         for delta in layer.delta.rows() {
             (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += d);
         }
         for (unit, index) in dense.bias.clone().into_iter().flatten().enumerate() {
-            let along = inner(dense.weight(d)?.row(unit), &inverse.c);
+            let row = dense.weight.start + unit * dense.fan_in;
+            let pixels = d[row..row + dense.fan_in].chunks_exact(inverse.c.len().max(1));
+            let along = pixels.map(|pixel| inner(pixel.into(), &inverse.c));
+            let along = along.fold(F::zero(), |sum, along| sum + along);
             d[index] -= along;
         }
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 use opt_core::{
     Bound, Change, Error, Fallback, Field, FieldVisitor, FirstOrder, Hyper, LayerPlace, Method,
     Prefixed, Reparametrized, Report, Rule, Scalar, Segment, State, Tune, Tuned, Update, Visit,
@@ -10,6 +10,7 @@ use opt_core::{
 use opt_linalg::{Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions, gemm};
 
 use crate::dense::Dense;
+use crate::preconditioner::statistics;
 use crate::{Extent, FisherError};
 
 /// When and how [`ProngCoordinates`] whitens.
@@ -23,7 +24,8 @@ pub struct Whiten {
     pub samples: u64,
     /// Directions of variance below `floor` times the greatest stay unscaled; 0 scales all.
     pub floor: f64,
-    /// Whether all of the covariance is whitened, or its diagonal alone: U = diag(Σᵢᵢ + ε)^(−1/2).
+    /// Whether all of the covariance is whitened, of a convolution that of the channels of a pixel or
+    /// that of patches, or its diagonal alone: U = diag(Σᵢᵢ + ε)^(−1/2).
     pub whitening: Extent,
 }
 
@@ -95,7 +97,7 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     /// first step is made.
     ///
     /// # Errors
-    /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense.
+    /// As [`Hyper::check`]; [`Error::Layer`] for a layer of another kind.
     pub fn new<O: Reparametrized<F> + ?Sized>(
         whiten: Whiten,
         inner: FirstOrder<F, R, N>,
@@ -145,24 +147,28 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         Ok(())
     }
 
-    /// New whitenings from samples in the old coordinates, and how many samples that were.
+    /// New whitenings from samples in the old coordinates, and whether those were fewer than some layer
+    /// has inputs.
     fn estimate<O>(
         &mut self,
         objective: &mut O,
         x: &[F],
-    ) -> Result<(Vec<Whitening<F>>, usize), Error>
+    ) -> Result<(Vec<Whitening<F>>, bool), Error>
     where
         O: Reparametrized<F> + ?Sized,
     {
-        let mut moments: Vec<_> = (self.whitenings.iter())
-            .map(|old| Moments::new(old.c.len()))
-            .collect();
+        let width = |dense: &Dense| match self.whiten.whitening {
+            Extent::Full => dense.channels,
+            Extent::Patches | Extent::Diagonal => dense.fan_in,
+        };
+        let widths = self.layers.iter().map(width);
+        let mut moments: Vec<_> = widths.map(Moments::new).collect();
         let samples = usize::try_from(self.whiten.samples).unwrap_or(usize::MAX);
         let shown = objective.observe(
             x,
             samples,
             &mut |index, rows| match moments.get_mut(index) {
-                Some(moments) => Ok(moments.update(rows)?),
+                Some(moments) => Ok(moments.update(statistics(rows, moments.width()))?),
                 None => Ok(()),
             },
         )?;
@@ -181,9 +187,12 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
             let only = diagonal.then(|| Array2::from_diag(&moments.lower().diag()));
             let covariance = only.as_ref().map_or(moments.lower(), |only| only.view());
             let eigen = self.eigh.compute(covariance)?;
-            whitening.update(moments.mean(), &eigen, &options)?;
+            let mut pixel = Whitening::identity(moments.width());
+            pixel.update(moments.mean(), &eigen, &options)?;
+            repeat(&pixel, whitening);
         }
-        Ok((next, shown))
+        let few = moments.iter().any(|m| m.count() < m.width() as f64);
+        Ok((next, few))
     }
 
     /// Sets the objective's U and c, or leaves all as they were.
@@ -252,6 +261,19 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
     }
 }
 
+/// The whitening of each pixel of a patch by itself; of a dense layer there is one.
+fn repeat<F: Decompose>(pixel: &Whitening<F>, to: &mut Whitening<F>) {
+    let n = pixel.c.len();
+    to.u.fill(F::zero());
+    to.u_inv.fill(F::zero());
+    for start in (0..to.c.len()).step_by(n.max(1)) {
+        let block = s![start..start + n, start..start + n];
+        to.u.slice_mut(block).assign(&pixel.u);
+        to.u_inv.slice_mut(block).assign(&pixel.u_inv);
+        to.c.slice_mut(s![start..start + n]).assign(&pixel.c);
+    }
+}
+
 /// Takes all layers from the old coordinates to the new.
 fn reparametrize<F: Decompose>(
     x: &mut [F],
@@ -306,8 +328,7 @@ where
         let (mut target, mut fallback) = (None, None);
         if due {
             match self.estimate(objective, x) {
-                Ok((next, shown)) => {
-                    let few = Dense::few(&self.layers, shown as u64);
+                Ok((next, few)) => {
                     fallback = few.then_some(Fallback::FewSamples);
                     target = Some(next);
                 }

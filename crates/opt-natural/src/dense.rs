@@ -76,11 +76,6 @@ impl Dense {
         Ok(all)
     }
 
-    /// Whether so many samples are fewer than some layer has inputs.
-    pub(crate) fn few(all: &[Self], samples: u64) -> bool {
-        all.iter().any(|dense| samples < dense.fan_in as u64)
-    }
-
     /// Whether a step d of the weight is not 0, and yet too short to move it in its type.
     pub(crate) fn vanishes<F: Scalar>(&self, x: &[F], d: &[F]) -> bool {
         let (x, d) = (&x[self.weight.clone()], &d[self.weight.clone()]);

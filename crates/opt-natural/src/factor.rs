@@ -98,6 +98,16 @@ impl<F: Decompose> Factor<F> {
         }
     }
 
+    /// Its order.
+    pub(crate) fn width(&self) -> usize {
+        self.current.c.len()
+    }
+
+    /// Whether the last estimate was from fewer samples than there are inputs.
+    pub(crate) fn few(&self) -> bool {
+        self.fresh.count() < self.width() as f64
+    }
+
     /// Forgets what an earlier proposal staged.
     pub(crate) fn unstage(&mut self) {
         self.staged = false;

@@ -19,7 +19,7 @@
 //!
 //! They need more of a model than its gradient: [`Layered`], for PRONG; [`SampledFisher`], for
 //! K-FAC; [`Fisher`], for the natural gradient; [`Reparametrized`], for PRONG's own coordinates.
-//! Only dense layers are taken, and others refused when a method is made. Embeddings, and γ and β of
+//! Dense layers and convolutions are taken, and others refused when a method is made. Embeddings, and γ and β of
 //! a normalization, follow their plain gradient where a direction can leave them out: PRONG and
 //! K-FAC's direction do, the other two have no block for them and say so.
 //!

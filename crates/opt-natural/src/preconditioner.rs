@@ -1,3 +1,4 @@
+use ndarray::{ArrayView2, s};
 use opt_core::{
     Bound, Direction, Error, Fallback, FieldVisitor, Hyper, Layer, LayerPlace, Layered, ParamMap,
     Prefixed, Report, Scalar, Staged, State, Tuned, Visit,
@@ -31,7 +32,7 @@ impl ProngSettings {
     fn kept(&self) -> Kept {
         match (self.decay, self.made) {
             (Some(_), _) => Kept::Axes,
-            (None, Extent::Full) => Kept::Inverse,
+            (None, Extent::Full | Extent::Patches) => Kept::Inverse,
             (None, Extent::Diagonal) => Kept::Scales,
         }
     }
@@ -105,7 +106,11 @@ impl<F: Decompose> ProngDirection<F> {
         places: &[LayerPlace],
     ) -> Result<Self, Error> {
         let (layers, kept) = (Dense::all(params, places)?, settings.kept());
-        let factors = layers.iter().map(|dense| Factor::new(dense.fan_in, kept));
+        let made = settings.made;
+        let factors = layers.iter().map(|dense| match made {
+            Extent::Full => Factor::new(dense.channels, kept),
+            Extent::Patches | Extent::Diagonal => Factor::new(dense.fan_in, kept),
+        });
         Ok(Self {
             settings: Tuned::new::<F>(settings)?,
             params: params.clone(),
@@ -136,7 +141,7 @@ impl<F: Decompose> ProngDirection<F> {
             x,
             samples,
             &mut |index, rows| match moments.get_mut(index) {
-                Some(moments) => Ok(moments.update(rows)?),
+                Some(moments) => Ok(moments.update(statistics(rows, moments.width()))?),
                 None => Ok(()),
             },
         )?;
@@ -172,7 +177,12 @@ impl<F: Decompose> ProngDirection<F> {
         observed: bool,
     ) -> Result<(Next, Option<Fallback>), Error> {
         let (period, samples) = (self.settings.period, self.settings.samples);
-        let rows = layers.first().map_or(0, |layer| layer.input.nrows()) as u64;
+        let rows = layers.first().map_or(0, |layer| layer.samples) as u64;
+        // Of a convolution, for each sample.
+        let positions = layers
+            .iter()
+            .map(|layer| layer.input.nrows() / layer.samples.max(1));
+        let positions = positions.max().unwrap_or(1) as f64;
         let (mut counts, first) = (self.counts, self.counts.refreshes == 0 && !observed);
         if observed {
             counts.refreshes += 1;
@@ -180,7 +190,7 @@ impl<F: Decompose> ProngDirection<F> {
         // The samples that are still to come before the refresh will do.
         let left = period.saturating_sub(counts.since).saturating_mul(rows);
         let collect = first || left < samples;
-        let squared = most.f64() * most.f64() * (counts.seen + rows) as f64;
+        let squared = most.f64() * most.f64() * positions * (counts.seen + rows) as f64;
         if collect && F::of(squared).is_infinite() {
             if first {
                 return Err(self.overflow("the statistics", layers).into());
@@ -199,7 +209,9 @@ impl<F: Decompose> ProngDirection<F> {
         if !due || counts.seen < samples {
             if collect {
                 let all = self.factors.iter_mut().zip(layers);
-                all.for_each(|(factor, layer)| factor.stage(layer.input));
+                all.for_each(|(factor, layer)| {
+                    factor.stage(statistics(layer.input, factor.width()));
+                });
             }
             let fallback = first.then_some(Fallback::Collecting);
             return Ok((Next { counts, keep: true }, fallback));
@@ -219,7 +231,7 @@ impl<F: Decompose> ProngDirection<F> {
             };
             return Ok((next, Some(Fallback::FactorKept)));
         }
-        let few = Dense::few(&self.layers, counts.seen);
+        let few = self.factors.iter().any(Factor::few);
         let counts = Counts {
             seen: 0,
             since: 0,
@@ -248,7 +260,8 @@ impl<F: Decompose> ProngDirection<F> {
         let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
         self.stage_all(|factor, index| {
             let layer = layers.get(index).filter(|_| collect);
-            factor.refresh(layer.map(|layer| layer.input), eps, refreshes)
+            let rows = layer.map(|layer| statistics(layer.input, factor.width()));
+            factor.refresh(rows, eps, refreshes)
         })
     }
 
@@ -261,7 +274,10 @@ impl<F: Decompose> ProngDirection<F> {
             let how = How {
                 eps: self.settings.eps,
                 decay: self.settings.decay,
-                side: Side::cheaper(layer.input.nrows(), dense.fan_out, rest),
+                side: match factor.width() == dense.fan_in {
+                    true => Side::cheaper(layer.input.nrows(), dense.fan_out, rest),
+                    false => Side::Gradient,
+                },
                 rest,
             };
             let most = factor.precondition(dense, layer, how, &mut self.buffers, d)?;
@@ -301,6 +317,13 @@ impl<F: Decompose> ProngDirection<F> {
     }
 }
 
+/// What a factor of order `width` is estimated from: the rows, or the middle pixel of each patch.
+pub(crate) fn statistics<F>(rows: ArrayView2<'_, F>, width: usize) -> ArrayView2<'_, F> {
+    let middle = rows.ncols() / width.max(1) / 2 * width;
+    let end = (middle + width).min(rows.ncols());
+    rows.slice_move(s![.., middle..end])
+}
+
 impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F> {
     fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
         self.next = None;
@@ -325,7 +348,7 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
         if moves {
             next.counts.since = next.counts.since.saturating_add(1);
         }
-        if observed > 0 && Dense::few(&self.layers, observed as u64) {
+        if observed > 0 && self.factors.iter().any(Factor::few) {
             report.fallback = report.fallback.or(Some(Fallback::FewSamples));
         }
         if moves && self.layers.iter().any(|dense| dense.vanishes(x, d)) {

@@ -10,9 +10,12 @@ use crate::preconditioner::{ProngDirection, ProngSettings};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// All of it: Σ.
+    /// All of it: Σ. Of a convolution that of the channels of a pixel, whose samples are pixels, as in
+    /// the paper: of the patch's middle one.
     #[default]
     Full,
+    /// All of it, also of a convolution: that of its patches, as K-FAC's A.
+    Patches,
     /// The variance of each input, without any rotation: h is centred and divided by √(diag Σ + ε). What
     /// batch normalization does to pre-activations, done to the inputs of a layer, from the same
     /// statistics as PRONG. Each scale costs a division and not a decomposition.
@@ -20,8 +23,11 @@ pub enum Extent {
 }
 
 impl Choice for Extent {
-    const ALL: &'static [(&'static str, Self)] =
-        &[("full", Self::Full), ("diagonal", Self::Diagonal)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("full", Self::Full),
+        ("patches", Self::Patches),
+        ("diagonal", Self::Diagonal),
+    ];
 }
 
 /// PRONG, projected natural gradient descent (Desjardins, Simonyan, Pascanu & Kavukcuoglu 2015),
@@ -51,6 +57,11 @@ impl Choice for Extent {
 /// √(fan_in/N_s). The choice is made for each layer of 128 inputs or more, at each refresh; one that
 /// was dense is asked again at every eighth. [`ProngPlus`] always keeps all directions.
 ///
+/// Of a convolution, h is the patch of each position. c and Σ_h are those of whole patches, or, as the
+/// paper has it and by default, those of a pixel's channels for each pixel of the patch
+/// ([`Extent`]): then (Σ_h + εI)⁻¹ has kernel² equal blocks. Either is the step of a whitened network,
+/// V∗U(h − c), that is the same function everywhere: what pads the maps is −U·c there, and not 0.
+///
 /// Velocities need no transport, as they live in (W, b). Under gradient descent with or without
 /// momentum the two are equal; for other rules they are not.
 ///
@@ -68,7 +79,7 @@ impl Choice for Extent {
 ///
 /// [`method`](Self::method) is PRONG with the deck's momentum; [`direction`](Self::direction) the
 /// preconditioned gradient alone, for any [`Update`](opt_core::Update). Both need
-/// [`Layered`](opt_core::Layered), and refuse a layer that is not dense; parameters outside of
+/// [`Layered`](opt_core::Layered), of dense layers and convolutions; parameters outside of
 /// layers follow their plain gradient.
 ///
 /// [`Fallback::Collecting`]: opt_core::Fallback::Collecting
@@ -173,7 +184,7 @@ macro_rules! halves {
             /// Which way alone: neither `lr` nor `momentum` is read.
             ///
             /// # Errors
-            /// As [`Hyper::check`]; [`Error::Layer`] for a layer that is not dense, or that is not
+            /// As [`Hyper::check`]; [`Error::Layer`] for a layer of another kind, or that is not
             /// where its place says.
             pub fn direction<F: Decompose>(
                 &self,

@@ -136,7 +136,7 @@ pub(crate) fn buffers<F: Scalar>(state: &mut impl State<F>) -> BTreeMap<String, 
         fn packed(&mut self, _: &str, _: &[usize], _: opt_core::Bits<'_>) {}
 
         fn buffer(&mut self, name: &str, shape: &[usize], data: &mut [F]) {
-            let shape = (shape[0], shape.get(1).copied().unwrap_or(1));
+            let shape = (shape[0], shape[1..].iter().product());
             let matrix = Array2::from_shape_vec(shape, data.to_vec()).unwrap();
             self.0.insert(name.to_owned(), matrix);
         }

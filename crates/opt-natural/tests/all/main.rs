@@ -3,6 +3,7 @@
 
 mod common;
 mod compose;
+mod convolution;
 mod curvature;
 mod faults;
 mod faulty;

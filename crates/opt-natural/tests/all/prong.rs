@@ -6,19 +6,37 @@ use opt_core::{
 };
 use opt_firstorder::{Adam, Momentum};
 use opt_natural::{Extent, Prong, ProngCoordinates, ProngPlus, Whiten};
-use opt_nn::{Activation, Init, Mlp, Spec, Target};
+use opt_nn::{Activation, Convolution, Init, Layer, Mlp, Pool, Spec, Target};
 
 use crate::common::{digits, everything, restore};
 use crate::solve::solve;
 
 /// 64-12-9-10, with every constant pixel of the digits.
 fn network<F: Scalar>(inputs: &Array2<F>, labels: &[u8]) -> (Mlp<F>, Vec<F>) {
-    penalized(inputs, labels, 0.0)
+    penalized(inputs, labels, 0.0, false)
 }
 
-/// With an L2 penalty.
-fn penalized<F: Scalar>(inputs: &Array2<F>, labels: &[u8], l2: f64) -> (Mlp<F>, Vec<F>) {
+/// With an L2 penalty; and with two convolutions instead of the hidden layers if `maps`, of which one
+/// is padded, pools, and has a stride.
+fn penalized<F: Scalar>(
+    inputs: &Array2<F>,
+    labels: &[u8],
+    l2: f64,
+    maps: bool,
+) -> (Mlp<F>, Vec<F>) {
     let mut spec = Spec::classifier(&[64, 12, 9, 10], Activation::Tanh);
+    if maps {
+        let convolution = |kernel, stride, padding| Convolution {
+            kernel,
+            stride,
+            padding,
+        };
+        let mut first = Layer::convolution(3, convolution(3, 2, 1), Activation::Tanh);
+        first.pool = Some(Pool::max(2, 1));
+        let second = Layer::convolution(4, convolution(2, 1, 1), Activation::Tanh);
+        spec.layers.splice(..2, [first, second]);
+        spec.image = Some([8, 8, 1]);
+    }
     spec.l2 = l2;
     let mut mlp = Mlp::new(spec).unwrap();
     mlp.set_statistics(inputs.to_shared()).unwrap();
@@ -37,9 +55,9 @@ fn whiten(eps: f64, period: u64, samples: u64) -> Whiten {
 }
 
 /// Trains with a reparametrization at every step, and compares the outputs around each.
-fn preserved<F: Scalar + opt_natural::Decompose>(whitening: Extent, tolerance: f64) {
+fn preserved<F: Scalar + opt_natural::Decompose>(whitening: Extent, maps: bool, tolerance: f64) {
     let (inputs, labels) = digits::<F>(200);
-    let (mut mlp, mut x) = network(&inputs, &labels);
+    let (mut mlp, mut x) = penalized(&inputs, &labels, 0.0, maps);
     let rule = Momentum {
         lr: 0.01,
         ..Momentum::default()
@@ -68,9 +86,11 @@ fn preserved<F: Scalar + opt_natural::Decompose>(whitening: Extent, tolerance: f
 
 #[test]
 fn a_reparametrization_keeps_the_function() {
-    for whitening in [Extent::Full, Extent::Diagonal] {
-        preserved::<f64>(whitening, 1e-10);
-        preserved::<f32>(whitening, 1e-4);
+    for whitening in [Extent::Full, Extent::Patches, Extent::Diagonal] {
+        for maps in [false, true] {
+            preserved::<f64>(whitening, maps, 1e-10);
+            preserved::<f32>(whitening, maps, 1e-4);
+        }
     }
 }
 
@@ -78,9 +98,10 @@ fn a_reparametrization_keeps_the_function() {
 fn both(
     (momentum, period, eps, l2): (f64, u64, f64, f64),
     whitening: Extent,
+    maps: bool,
 ) -> [Vec<Vec<f64>>; 2] {
     let (inputs, labels) = digits::<f64>(150);
-    let (mut mlp, mut x) = penalized(&inputs, &labels, l2);
+    let (mut mlp, mut x) = penalized(&inputs, &labels, l2, maps);
     let hyper = Prong {
         lr: 0.02,
         momentum,
@@ -96,7 +117,7 @@ fn both(
         all[0].push(x.clone());
     }
     for steps in 1..=12 {
-        let (mut mlp, mut x) = penalized(&inputs, &labels, l2);
+        let (mut mlp, mut x) = penalized(&inputs, &labels, l2, maps);
         let rule = Momentum {
             lr: 0.02,
             momentum,
@@ -128,12 +149,17 @@ fn both_coordinates_are_the_same_method_under_gradient_descent() {
         (0.9, 3, 0.1, 0.03),
         (0.9, 4, 0.01, 0.03),
     ] {
-        for whitening in [Extent::Full, Extent::Diagonal] {
-            let [canonical, own] = both(case, whitening);
-            for (step, (a, b)) in canonical.iter().zip(&own).enumerate() {
-                for (a, b) in a.iter().zip(b) {
-                    let error = (a - b).abs();
-                    assert!(error <= 1e-10, "{case:?} {whitening:?} {step}: {error:e}");
+        for whitening in [Extent::Full, Extent::Patches, Extent::Diagonal] {
+            for maps in [false, true] {
+                let [canonical, own] = both(case, whitening, maps);
+                for (step, (a, b)) in canonical.iter().zip(&own).enumerate() {
+                    for (a, b) in a.iter().zip(b) {
+                        let error = (a - b).abs();
+                        assert!(
+                            error <= 1e-10,
+                            "{case:?} {whitening:?} {maps} {step}: {error:e}"
+                        );
+                    }
                 }
             }
         }
@@ -188,7 +214,7 @@ fn a_method_keeps_the_whitening_that_it_was_made_with() {
     let error = set("diagonal", &mut prong).unwrap_err();
     assert!(matches!(error, Error::HyperConflict(_)), "{error}");
     let error = set("half", &mut prong).unwrap_err();
-    assert!(error.to_string().contains("full, diagonal"), "{error}");
+    assert!(error.to_string().contains("full, patches, diagonal"), "{error}");
 }
 
 #[test]
@@ -335,7 +361,7 @@ fn resumed_it_goes_on_bit_for_bit() {
 #[test]
 fn the_objective_does_not_jump_where_the_coordinates_change() {
     let (inputs, labels) = digits::<f64>(200);
-    let (mut mlp, mut x) = penalized(&inputs, &labels, 0.03);
+    let (mut mlp, mut x) = penalized(&inputs, &labels, 0.03, false);
     let rule = Momentum {
         lr: 0.01,
         ..Momentum::default()
