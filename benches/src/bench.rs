@@ -145,13 +145,14 @@ fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experim
 fn takes(experiment: &Experiment, name: &str) -> bool {
     match &experiment.config {
         Config::Training(c) => c.variant.contains_key(name) || is_method(name),
-        Config::Units(_) => is_method(name),
+        Config::Units(_) | Config::Starts(_) => is_method(name),
+        Config::Stream(_) => find_entry(&crate::stream::methods(), name).is_ok(),
         Config::Trajectories(_) => {
             let entries = registry::surfaces::<f64, crate::visual::Surface>();
             find_entry(&entries, name).is_ok()
         }
-        // It has no methods to choose from.
-        Config::Conditioning(_) => true,
+        // They have no methods to choose from.
+        Config::Conditioning(_) | Config::Rates(_) => true,
     }
 }
 
@@ -163,7 +164,7 @@ fn is_method(name: &str) -> bool {
 fn check_methods(methods: &[String], chosen: &[&Experiment]) -> Result<(), Failure> {
     let mut chooses = chosen
         .iter()
-        .filter(|e| !matches!(e.config, Config::Conditioning(_)));
+        .filter(|e| !matches!(e.config, Config::Conditioning(_) | Config::Rates(_)));
     for name in methods {
         if chooses.clone().any(|experiment| takes(experiment, name)) {
             continue;

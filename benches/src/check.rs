@@ -9,9 +9,10 @@ use opt_testkit::planes;
 use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Training};
 use crate::setting::{Settings, named};
+use crate::starts::{self, Starts};
 use crate::train::Network;
 use crate::visual::Surface;
-use crate::{registry, units};
+use crate::{registry, stream, units};
 
 /// A network of more parameters, or whose units over a minibatch are more, is beyond the memory of
 /// the machines that this is for: 400 MB for every buffer.
@@ -52,8 +53,42 @@ fn check(config: &Config) -> Result<(), String> {
             settings(&entries, &c.set)
         }
         Config::Conditioning(c) => conditioning(c),
+        Config::Stream(c) => {
+            let entries = stream::methods();
+            names("methods", Some(&c.methods), &all(&entries))?;
+            settings(&entries, &c.set)
+        }
+        Config::Starts(c) => starts(c),
+        Config::Rates(_) => Ok(()),
         Config::Training(c) => training(c),
     }
+}
+
+fn starts(config: &Starts) -> Result<(), String> {
+    let entries = starts::methods();
+    names("methods", Some(&config.methods), &all(&entries))?;
+    settings(&entries, &config.set)?;
+    if config.ones as usize > config.bits {
+        return Err(format!("ones: must be at most bits = {}", config.bits));
+    }
+    for (method, values) in &config.grid {
+        let key = format!("grid.{method}");
+        let entry = find_entry(&entries, method).map_err(|e| format!("{key}: {e}"))?;
+        let Some(first) = entry.fields().first().map(|field| field.name.clone()) else {
+            return Err(format!(
+                "{key}: must not be there, as it has nothing to choose"
+            ));
+        };
+        if values.is_empty() {
+            return Err(format!("{key}: must not be empty"));
+        }
+        for &value in values {
+            let mut set = config.set.get(method).cloned().unwrap_or_default();
+            set.insert(first.clone(), value.into());
+            build(&key, &entries, method, &set)?;
+        }
+    }
+    Ok(())
 }
 
 fn conditioning(config: &Conditioning) -> Result<(), String> {

@@ -37,6 +37,12 @@ pub(crate) enum Config {
     Training(Box<Training>),
     /// Which method is invariant to which units.
     Units(Invariance),
+    /// What a method makes of an outlier.
+    Stream(crate::stream::Stream),
+    /// How many random starts come to a solution.
+    Starts(crate::starts::Starts),
+    /// The largest stable learning rate.
+    Rates(crate::rates::Rates),
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +91,12 @@ pub(crate) struct Training {
     /// Also follow a pre-activation of the last hidden layer.
     #[serde(default)]
     pub(crate) percentiles: bool,
+    /// Also follow the norm of every layer's gradient.
+    #[serde(default)]
+    pub(crate) layer_gradients: bool,
+    /// Also judge the networks of all seeds together, by the mean of their probabilities.
+    #[serde(default)]
+    pub(crate) ensemble: bool,
     /// Tells when each reaches the best that this one came to.
     pub(crate) race: Option<String>,
     /// Tells when each reaches this test error.
@@ -124,6 +136,11 @@ pub(crate) struct Variant {
     /// Batch normalization before every hidden non-linearity.
     #[serde(default)]
     pub(crate) norm: bool,
+    /// Inputs of mean 0 and variance 1, by the training set.
+    #[serde(default)]
+    pub(crate) standardize: bool,
+    /// Another non-linearity of the hidden layers than the experiment's.
+    pub(crate) activation: Option<Hidden>,
     /// Another minibatch than the experiment's.
     pub(crate) batch: Option<usize>,
     /// Whether all updates see the same minibatch.
@@ -216,6 +233,9 @@ impl Experiment {
             Config::Trajectories(c) => (&c.title, c.by_name, false),
             Config::Conditioning(c) => (&c.title, c.by_name, false),
             Config::Units(c) => (&c.title, c.by_name, false),
+            Config::Stream(c) => (&c.title, c.by_name, false),
+            Config::Starts(c) => (&c.title, c.by_name, false),
+            Config::Rates(c) => (&c.title, c.by_name, false),
             Config::Training(c) => (&c.title, c.by_name, c.named.is_some()),
         };
         let asked = match (by_name, longer) {
@@ -231,6 +251,9 @@ impl Experiment {
             Config::Trajectories(c) => c.by_name,
             Config::Conditioning(c) => c.by_name,
             Config::Units(c) => c.by_name,
+            Config::Stream(c) => c.by_name,
+            Config::Starts(c) => c.by_name,
+            Config::Rates(c) => c.by_name,
             Config::Training(c) => c.by_name,
         }
     }

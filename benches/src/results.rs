@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ndarray::Array2;
 use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -65,12 +66,26 @@ pub(crate) struct Run {
     /// Networks only: bytes that the run keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) memory: Option<Memory>,
+    /// Ensembles only: the probabilities of the test examples at the end.
+    #[serde(skip)]
+    pub(crate) outputs: Option<Array2<f32>>,
     /// Why the run ended before its time ("diverged", "stopped"); absent for a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
+}
+
+/// The largest stable learning rate of gradient descent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    /// 2/λ, of the Hessian's greatest eigenvalue.
+    pub(crate) predicted: f64,
+    /// 2/λ by the online estimate of λ.
+    pub(crate) online: f64,
+    /// By trying.
+    pub(crate) found: f64,
 }
 
 /// What a run keeps in memory, in bytes.
@@ -170,6 +185,15 @@ pub(crate) struct Point {
     /// 15th, 50th and 85th percentile of a pre-activation of the last hidden layer.
     #[serde(skip_serializing_if = "not_finite_triple")]
     pub(crate) percentiles: Option<[f64; 3]>,
+    /// Norm of the gradient of every layer's weight, from the input on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layer_gradients: Option<Vec<f64>>,
+    /// Streams only: the length of this step.
+    #[serde(default, skip_serializing_if = "not_finite")]
+    pub(crate) step: Option<f64>,
+    /// Learning rates only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<Rate>,
     /// Trajectories only: the two parameters.
     #[serde(skip_serializing_if = "not_finite_pair")]
     pub(crate) x: Option<[f64; 2]>,

@@ -1,7 +1,7 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
 use opt_core::{Counted, Entry};
-use opt_data::Dataset;
+use opt_data::{Dataset, Standardize};
 use opt_nn::Mlp;
 
 use crate::experiment::{Budget, Size, Training, Variant};
@@ -10,8 +10,11 @@ use crate::setting::{Settings, hyper};
 use crate::stop::Stop;
 use crate::train::session::Session;
 
+mod ensemble;
 mod memory;
 mod session;
+
+pub(crate) use ensemble::together;
 
 /// What all methods train: a network that counts its evaluations.
 pub(crate) type Network = Counted<Mlp<f32>>;
@@ -65,6 +68,8 @@ pub(crate) struct Trainer<'a> {
     pub(crate) size: Size,
     pub(crate) seeds: u64,
     pub(crate) data: &'a Split,
+    /// The same with inputs of mean 0 and variance 1, if a variant wants them.
+    pub(crate) standardized: Option<&'a Split>,
     pub(crate) ticker: Ticker<'a>,
 }
 
@@ -77,7 +82,33 @@ pub(crate) struct Choice {
     pub(crate) at_edge: bool,
 }
 
+impl Split {
+    /// The same with inputs of mean 0 and variance 1, by those of the training set.
+    pub(crate) fn standardized(&self) -> Result<Self, opt_data::Error> {
+        let measured = Standardize::fit(self.train.inputs.view())?;
+        let apply = |data: &Dataset| {
+            let mut inputs = data.inputs.to_owned();
+            measured.apply(inputs.view_mut())?;
+            Ok::<_, opt_data::Error>(Dataset {
+                inputs: inputs.into_shared(),
+                ..data.clone()
+            })
+        };
+        Ok(Self {
+            train: apply(&self.train)?,
+            validation: apply(&self.validation)?,
+            test: apply(&self.test)?,
+        })
+    }
+}
+
 impl Trainer<'_> {
+    /// What a contender is trained and judged on.
+    fn data(&self, variant: &Variant) -> &Split {
+        let standardized = self.standardized.filter(|_| variant.standardize);
+        standardized.unwrap_or(self.data)
+    }
+
     /// Updates of one run.
     pub(crate) fn updates(&self) -> u64 {
         let per_epoch = self.data.train.labels.len() / self.training.batch.max(1);
@@ -121,7 +152,8 @@ impl Trainer<'_> {
                 return Ok(Some(f64::INFINITY));
             }
         }
-        let loss = session.evaluate(&self.data.validation, usize::MAX)?.loss;
+        let data = self.data(&contender.variant);
+        let loss = session.evaluate(&data.validation, usize::MAX)?.loss;
         Ok(Some(if loss.is_finite() {
             loss
         } else {
@@ -144,7 +176,8 @@ impl Trainer<'_> {
             ..Run::default()
         };
         let (mut spent, budget) = (0, self.updates());
-        run.points.push(self.point(&mut session)?);
+        let data = self.data(&contender.variant);
+        run.points.push(self.point(&mut session, data)?);
         let checkpoints = checkpoints(budget, self.size.points);
         while spent < budget {
             if self.ticker.stopped() {
@@ -163,9 +196,12 @@ impl Trainer<'_> {
             let passed = checkpoints.iter().filter(passed).count();
             if passed > 0 {
                 // One point for each, so that the k-th of every seed belongs to the same budget.
-                let point = self.point(&mut session)?;
+                let point = self.point(&mut session, data)?;
                 run.points.extend(std::iter::repeat_n(point, passed));
             }
+        }
+        if self.training.ensemble && run.failed.is_none() {
+            run.outputs = Some(session.predict(&data.test)?);
         }
         run.memory = Some(session.memory());
         Ok(Some(run))
@@ -183,11 +219,15 @@ impl Trainer<'_> {
         *spent = now;
     }
 
-    fn point(&self, session: &mut Session<'_>) -> Result<Point, String> {
-        let train = session.evaluate(&self.data.train, self.size.train_sample)?;
-        let test = session.evaluate(&self.data.test, usize::MAX)?;
+    fn point(&self, session: &mut Session<'_>, data: &Split) -> Result<Point, String> {
+        let train = session.evaluate(&data.train, self.size.train_sample)?;
+        let test = session.evaluate(&data.test, usize::MAX)?;
         let percentiles = match self.training.percentiles {
-            true => Some(session.percentiles(&self.data.test)?),
+            true => Some(session.percentiles(&data.test)?),
+            false => None,
+        };
+        let layer_gradients = match self.training.layer_gradients {
+            true => Some(session.layer_gradients(&data.train)?),
             false => None,
         };
         Ok(Point {
@@ -202,6 +242,7 @@ impl Trainer<'_> {
             test_error: test.error,
             squared_error: train.squared_error,
             percentiles,
+            layer_gradients,
             ..Point::default()
         })
     }

@@ -7,9 +7,12 @@ use super::data::{Splits, describe};
 use super::keep::Keep;
 use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Data, Experiment, Invariance, Training, Trajectories};
+use crate::rates::Rates;
 use crate::results::{self, Run};
+use crate::starts::{self, Starts};
 use crate::stop::Stop;
-use crate::train::{Contender, Network, Ticker, Trainer};
+use crate::stream::{self, Stream};
+use crate::train::{Contender, Network, Ticker, Trainer, together};
 use crate::units;
 use crate::{race, registry, visual};
 
@@ -35,6 +38,9 @@ impl Job<'_> {
             Config::Trajectories(config) => self.trajectories(config),
             Config::Conditioning(config) => self.conditioning(config),
             Config::Units(config) => self.units(config),
+            Config::Stream(config) => self.stream(config),
+            Config::Starts(config) => self.starts(config),
+            Config::Rates(config) => self.rates(config),
             Config::Training(config) => self.training(config),
         }
     }
@@ -104,6 +110,51 @@ impl Job<'_> {
         })
     }
 
+    fn stream(&self, config: &Stream) -> Result<results::Experiment, String> {
+        let entries = stream::methods();
+        let (runs, told) = config.run(&self.of(&entries, Some(&config.methods)))?;
+        let model = format!(
+            "gradients of 1, and of {} at step {}",
+            config.outlier, config.at
+        );
+        Ok(results::Experiment {
+            note: Some(config.note.clone().unwrap_or_default() + &told),
+            runs,
+            ..self.figure(&config.title, "none".to_owned(), model)
+        })
+    }
+
+    fn starts(&self, config: &Starts) -> Result<results::Experiment, String> {
+        let entries = starts::methods();
+        let starts = self.args.seeds.unwrap_or(match self.args.quick {
+            true => config.starts.div_ceil(20),
+            false => config.starts,
+        });
+        let chosen = self.of(&entries, Some(&config.methods));
+        let (runs, told) = config.run(&chosen, starts, self.stop)?;
+        let (bits, ones) = (config.bits, config.ones);
+        let data = format!(
+            "all {} inputs of {bits} bits: are {ones} set?",
+            1_u64 << bits
+        );
+        Ok(results::Experiment {
+            note: Some(config.note.clone().unwrap_or_default() + &told),
+            runs,
+            ..self.figure(&config.title, data, config.model())
+        })
+    }
+
+    fn rates(&self, config: &Rates) -> Result<results::Experiment, String> {
+        let digits = opt_data::digits().map_err(|e| e.to_string())?;
+        let (runs, told) = config.run(&digits, self.stop)?;
+        let data = format!("digits, {} images, full batch", config.samples);
+        Ok(results::Experiment {
+            note: Some(config.note.clone().unwrap_or_default() + &told),
+            runs,
+            ..self.figure(&config.title, data, config.model())
+        })
+    }
+
     /// The methods and variants that are asked for on the command line, else by the experiment,
     /// else all methods.
     fn contenders<'e>(
@@ -155,12 +206,16 @@ impl Job<'_> {
         let entries = registry::networks();
         let contenders = self.contenders(&entries, config, own)?;
         let data = self.splits.get(config.data, config.validation)?;
+        let wanted = contenders.iter().any(|c| c.variant.standardize);
+        let standardized = wanted.then(|| data.standardized()).transpose();
+        let standardized = standardized.map_err(|e| e.to_string())?;
         let bar = ProgressBar::no_length();
         let trainer = Trainer {
             training: config,
             size,
             seeds: self.args.seeds.unwrap_or(size.seeds),
             data,
+            standardized: standardized.as_ref(),
             ticker: Ticker {
                 bar: &bar,
                 stop: self.stop,
@@ -225,13 +280,17 @@ impl<'a> Progress<'a> {
         let race = race.map(|baseline| race::against(&self.runs, baseline));
         note.extend(reach.into_iter().chain(race));
         note += ending;
+        let mut runs = self.runs.clone();
+        if config.ensemble {
+            runs.extend(together(&self.runs, &data.test));
+        }
         results::Experiment {
             name: self.name.to_owned(),
             title: config.title.clone(),
             data: describe(data),
             model: config.model.describe(inputs, classes),
             note: Some(note),
-            runs: self.runs.clone(),
+            runs,
         }
     }
 }

@@ -42,7 +42,15 @@ const COMMON: &[Key] = &[
     ("by_name", Flag),
 ];
 
-const KINDS: &[&str] = &["trajectories", "conditioning", "training", "units"];
+const KINDS: &[&str] = &[
+    "trajectories",
+    "conditioning",
+    "training",
+    "units",
+    "stream",
+    "starts",
+    "rates",
+];
 
 const TRAJECTORIES: &[Key] = &[
     ("problems[]", Text),
@@ -73,6 +81,37 @@ const UNITS: &[Key] = &[
     ("set.*.*", Hyper),
 ];
 
+const STREAM: &[Key] = &[
+    ("methods[]", Text),
+    ("steps", Whole(1, 100_000)),
+    ("at", Whole(2, 100_000)),
+    ("outlier", Positive(1e300)),
+    ("set.*.*", Hyper),
+];
+
+const STARTS: &[Key] = &[
+    ("bits", Whole(2, 8)),
+    ("ones", Whole(1, 8)),
+    ("std", Positive(1e3)),
+    ("starts", Whole(1, super::MOST_SEEDS)),
+    ("updates", Whole(1, 1_000_000)),
+    ("methods[]", Text),
+    ("grid.*[]", Number),
+    ("set.*.*", Hyper),
+];
+
+const RATES: &[Key] = &[
+    ("hidden", Whole(1, 1_000)),
+    ("samples", Whole(1, 1_797)),
+    ("l2", Positive(1e6)),
+    ("steps", Whole(1, 100_000)),
+    ("products", Whole(1, 100_000)),
+    ("passes", Whole(1, 1_000)),
+];
+
+/// Of the hidden layers.
+const ACTIVATIONS: Kind = OneOf(&["relu", "tanh", "scaled-tanh", "sigmoid"]);
+
 const TRAINING: &[Key] = &[
     ("data", OneOf(&["digits", "mnist"])),
     ("validation", Whole(1, 59_999)),
@@ -82,11 +121,13 @@ const TRAINING: &[Key] = &[
     ("constant[]", Text),
     ("methods[]", Text),
     ("percentiles", Flag),
+    ("layer_gradients", Flag),
+    ("ensemble", Flag),
     ("race", Text),
     ("reach", Positive(1.0)),
     ("model.kind", OneOf(&["classifier", "autoencoder"])),
     ("model.hidden[]", Whole(1, 10_000)),
-    ("model.activation", OneOf(&["relu", "tanh", "sigmoid"])),
+    ("model.activation", ACTIVATIONS),
     ("model.init", OneOf(&["he", "lecun", "zeros"])),
     ("model.init.gaussian", Positive(1e6)),
     ("model.input_dropout", Share),
@@ -94,6 +135,8 @@ const TRAINING: &[Key] = &[
     ("model.l2", NonNegative(1e6)),
     ("variant.*.method", Text),
     ("variant.*.norm", Flag),
+    ("variant.*.standardize", Flag),
+    ("variant.*.activation", ACTIVATIONS),
     ("variant.*.batch", Whole(1, 59_999)),
     ("variant.*.fixed", Flag),
     ("variant.*.curvature", Whole(1, 59_999)),
@@ -164,6 +207,9 @@ pub(super) fn keys(kind: &str) -> impl Iterator<Item = &'static Key> + Clone {
         "conditioning" => CONDITIONING,
         "units" => UNITS,
         "training" => TRAINING,
+        "stream" => STREAM,
+        "starts" => STARTS,
+        "rates" => RATES,
         _ => &[],
     };
     COMMON.iter().chain(own)

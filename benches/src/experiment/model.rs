@@ -34,12 +34,24 @@ pub(crate) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Hidden {
     #[default]
     Relu,
     Tanh,
+    ScaledTanh,
     Sigmoid,
+}
+
+impl Hidden {
+    pub(crate) fn activation(self) -> Activation {
+        match self {
+            Self::Relu => Activation::Relu,
+            Self::Tanh => Activation::Tanh,
+            Self::ScaledTanh => Activation::ScaledTanh,
+            Self::Sigmoid => Activation::Sigmoid,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -57,11 +69,7 @@ pub(crate) enum Start {
 impl Model {
     /// The network; `norm` adds batch normalization before every hidden non-linearity.
     pub(crate) fn spec(&self, inputs: usize, classes: usize, norm: bool) -> Spec {
-        let activation = match self.activation {
-            Hidden::Relu => Activation::Relu,
-            Hidden::Tanh => Activation::Tanh,
-            Hidden::Sigmoid => Activation::Sigmoid,
-        };
+        let activation = self.activation.activation();
         let hidden = self.hidden.iter().copied();
         let mut spec = match self.kind {
             Kind::Classifier => {
@@ -113,6 +121,7 @@ impl Model {
             text += match self.activation {
                 Hidden::Relu => " ReLU",
                 Hidden::Tanh => " tanh",
+                Hidden::ScaledTanh => " 1.7159·tanh(2a/3)",
                 Hidden::Sigmoid => " sigmoid",
             };
         }

@@ -5,23 +5,31 @@ fn the_files_of_the_repository_are_right() {
     let all = crate::check::read_all(&crate::experiments_dir()).unwrap();
     let names: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
     let expected = [
+        "adadelta-delay",
+        "bn-diagonal-prong",
+        "bn-ensembles",
         "bn-sigmoid",
         "bn-steps",
+        "efficient-backprop",
         "fisher-conditioning",
+        "larger-batches",
+        "largest-rate",
         "mnist-logistic",
         "mnist-mlp",
         "prong-autoencoder",
         "prong-classifier",
         "secondorder-autoencoder",
         "secondorder-paths",
+        "three-nodes",
         "units",
+        "vanishing-gradients",
         "visual",
     ];
     assert_eq!(names, expected);
 }
 
 /// Every key that a file of each kind may have, with a value; together they are a right file.
-const WHOLE: [&str; 4] = [
+const WHOLE: [&str; 7] = [
     r#"kind = "trajectories"
 title = "t"
 note = "n"
@@ -64,6 +72,8 @@ schedule = "constant"
 constant = ["adam"]
 methods = ["sgd"]
 percentiles = true
+layer_gradients = true
+ensemble = true
 race = "sgd"
 reach = 0.1
 model.kind = "classifier"
@@ -75,6 +85,8 @@ model.dropout = 0.5
 model.l2 = 0.1
 variant.v.method = "sgd"
 variant.v.norm = true
+variant.v.standardize = true
+variant.v.activation = "tanh"
 variant.v.batch = 10
 variant.v.fixed = false
 variant.v.curvature = 10
@@ -103,6 +115,37 @@ named.size.search_updates = 1
 named.size.seeds = 1
 named.size.points = 1
 named.size.train_sample = 1"#,
+    r#"kind = "stream"
+title = "t"
+note = "n"
+by_name = false
+methods = ["sgd"]
+steps = 3
+at = 2
+outlier = 1e3
+set.sgd.lr = 0.1"#,
+    r#"kind = "starts"
+title = "t"
+note = "n"
+by_name = false
+bits = 3
+ones = 2
+std = 1.0
+starts = 2
+updates = 3
+methods = ["sgd"]
+grid.sgd = [0.1]
+set.sgd.lr = 0.1"#,
+    r#"kind = "rates"
+title = "t"
+note = "n"
+by_name = false
+hidden = 3
+samples = 100
+l2 = 0.1
+steps = 3
+products = 3
+passes = 3"#,
 ];
 
 /// Values of which every key refuses all that are not of its kind.

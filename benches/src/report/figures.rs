@@ -14,7 +14,7 @@ const SQUARED: Field = |p| p.squared_error;
 
 /// End of the file's name, label and value of x, label and value of y. Those without data are
 /// left out.
-const FIGURES: [(&str, &str, Field, &str, Field); 7] = [
+const FIGURES: [(&str, &str, Field, &str, Field); 8] = [
     ("-loss-updates", "updates", UPDATES, "training loss", TRAIN),
     (
         "-loss-seconds",
@@ -57,6 +57,13 @@ const FIGURES: [(&str, &str, Field, &str, Field); 7] = [
         UPDATES,
         "condition number of the Fisher block",
         |p| p.condition,
+    ),
+    (
+        "-step-updates",
+        "steps",
+        UPDATES,
+        "length of the step",
+        |p| p.step,
     ),
 ];
 
@@ -121,16 +128,33 @@ pub(super) fn plots(
             series((*name).to_owned(), style, &method.runs, UPDATES, *y)
         };
         let lines: Vec<Series> = lines.filter_map(line).collect();
+        let title = format!("{}: {}", experiment.title, method.label);
+        let named = |what: &str| file(&format!("-{what}-{}", file_stem(&method.label)));
         if !lines.is_empty() {
-            let title = format!("{}: {}", experiment.title, method.label);
             let svg = plot::curves(&title, "updates", "pre-activation", &lines, false)?;
+            plots.push((named("percentiles"), svg));
+        }
+        let lines = by_layer(&method.runs);
+        if !lines.is_empty() {
+            let what = "norm of the gradient";
             plots.push((
-                file(&format!("-percentiles-{}", file_stem(&method.label))),
-                svg,
+                named("gradients"),
+                plot::curves(&title, "updates", what, &lines, true)?,
             ));
         }
     }
     Ok(plots)
+}
+
+/// A line for every layer, of the norm of its gradient.
+fn by_layer(runs: &[&Run]) -> Vec<Series> {
+    let norms = |p: &Point| p.layer_gradients.as_ref().map_or(0, Vec::len);
+    let layers = runs.iter().flat_map(|run| &run.points).map(norms).max();
+    let line = |layer: usize| {
+        let norm = move |p: &Point| p.layer_gradients.as_ref()?.get(layer).copied();
+        series(format!("layer {layer}"), layer, runs, UPDATES, norm)
+    };
+    (0..layers.unwrap_or(0)).filter_map(line).collect()
 }
 
 /// The name with all that a file system may object to replaced.
@@ -162,7 +186,13 @@ fn track(method: &Method<'_>) -> Option<Track> {
     })
 }
 
-fn series(name: String, style: usize, runs: &[&Run], x: Field, y: Field) -> Option<Series> {
+fn series(
+    name: String,
+    style: usize,
+    runs: &[&Run],
+    x: Field,
+    y: impl Fn(&Point) -> Option<f64>,
+) -> Option<Series> {
     let (points, band) = aggregate(runs, x, y);
     (!points.is_empty()).then_some(Series {
         name,
@@ -177,7 +207,7 @@ type Curve = (Vec<(f64, f64)>, Option<Vec<(f64, f64, f64)>>);
 /// The median line and, of several seeds, the band, at the points that all runs have: the k-th of
 /// every run belongs to the same budget. Runs that failed count only if none is complete: the others
 /// would end where they did.
-pub(super) fn aggregate(runs: &[&Run], x: Field, y: Field) -> Curve {
+pub(super) fn aggregate(runs: &[&Run], x: Field, y: impl Fn(&Point) -> Option<f64>) -> Curve {
     let complete = runs.iter().any(|r| r.failed.is_none());
     let used: Vec<_> = runs
         .iter()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::s;
+use ndarray::{Array2, s};
 use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
 use opt_data::{Batches, Dataset};
 use opt_nn::{Mlp, Target};
@@ -107,6 +107,38 @@ impl Session<'_> {
     }
 }
 
+impl Session<'_> {
+    /// The norm of the gradient of every layer's weight, over the first 1,000 training examples.
+    pub(super) fn layer_gradients(&mut self, data: &Dataset) -> Result<Vec<f64>, String> {
+        // A copy: the minibatch, and what a pass leaves for the next step, stay as they are.
+        let mut probe = self.network.inner.clone();
+        let rows = data.labels.len().min(1000);
+        let (inputs, labels) = (data.inputs.slice(s![..rows, ..]), &data.labels[..rows]);
+        let mut g = vec![0.0; self.x.len()];
+        probe
+            .load(inputs, target(self.kind, labels), 0)
+            .map_err(|e| e.to_string())?;
+        probe.grad(&self.x, &mut g).map_err(|e| e.to_string())?;
+        let segments = probe.params().segments();
+        let weights = probe
+            .places()
+            .iter()
+            .map(|place| &segments[place.weight].range);
+        Ok(weights.map(|range| norm(&g[range.clone()])).collect())
+    }
+
+    /// The probabilities of all examples.
+    pub(super) fn predict(&mut self, data: &Dataset) -> Result<Array2<f32>, String> {
+        let outputs = self.network.inner.predict(&self.x, data.inputs.view());
+        outputs.map_err(|e| e.to_string())
+    }
+}
+
+fn norm(g: &[f32]) -> f64 {
+    let squares = g.iter().map(|&g| f64::from(g) * f64::from(g));
+    squares.sum::<f64>().sqrt()
+}
+
 fn target(kind: Kind, labels: &[u8]) -> Target<'_, f32> {
     match kind {
         Kind::Classifier => Target::Classes(labels),
@@ -122,9 +154,18 @@ impl Trainer<'_> {
         value: f64,
         seed: u64,
     ) -> Result<Session<'_>, String> {
-        let (training, train, entry) = (self.training, &self.data.train, contender.entry);
+        let train = &self.data(&contender.variant).train;
+        let (training, entry) = (self.training, contender.entry);
         let (inputs, classes) = (train.inputs.ncols(), train.classes);
-        let spec = training.model.spec(inputs, classes, contender.variant.norm);
+        let mut spec = training.model.spec(inputs, classes, contender.variant.norm);
+        if let Some(other) = contender.variant.activation {
+            let own = training.model.activation.activation();
+            let hidden = spec
+                .layers
+                .iter_mut()
+                .filter(|layer| layer.activation == own);
+            hidden.for_each(|layer| layer.activation = other.activation());
+        }
         let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
         let statistics = mlp.set_statistics(train.inputs.clone());
         statistics.map_err(|e| e.to_string())?;

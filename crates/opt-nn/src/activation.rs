@@ -2,6 +2,10 @@ use opt_core::{Scalar, each};
 
 use crate::elementary::{exp_m1, sigmoid, softplus, tanh};
 
+/// Of [`Activation::ScaledTanh`]: its limit, and the slope inside of tanh.
+const HEIGHT: f64 = 1.7159;
+const PACE: f64 = 2.0 / 3.0;
+
 /// An elementwise non-linearity h(a).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +14,9 @@ pub enum Activation {
     Relu,
     /// tanh(a).
     Tanh,
+    /// 1.7159·tanh(2a/3), of "Efficient BackProp" (LeCun, Bottou, Orr & Müller 1998): ±1 at ±1, so that
+    /// inputs and units of variance 1 stay where it is steep, and targets of ±1 are no asymptotes.
+    ScaledTanh,
     /// 1/(1 + e⁻ᵃ).
     Sigmoid,
     /// ln(1 + eᵃ).
@@ -26,6 +33,10 @@ impl Activation {
         match self {
             Self::Relu => forward(out, bias, mask, relu),
             Self::Tanh => forward(out, bias, mask, tanh),
+            Self::ScaledTanh => {
+                let (height, pace) = (F::of(HEIGHT), F::of(PACE));
+                forward(out, bias, mask, move |a| height * tanh(pace * a));
+            }
             Self::Sigmoid => forward(out, bias, mask, sigmoid),
             Self::Softplus => forward(out, bias, mask, softplus),
             Self::Identity => forward(out, bias, mask, |a| a),
@@ -45,6 +56,10 @@ impl Activation {
         match self {
             Self::Relu => backward(delta, out, mask, keep, relu),
             Self::Tanh => backward(delta, out, mask, keep, |h| F::one() - h * h),
+            Self::ScaledTanh => {
+                let (top, per) = (F::of(HEIGHT * PACE), F::of(PACE / HEIGHT));
+                backward(delta, out, mask, keep, move |h| top - per * h * h);
+            }
             Self::Sigmoid => backward(delta, out, mask, keep, |h| h * (F::one() - h)),
             // 1 − e⁻ʰ is the sigmoid of a.
             Self::Softplus => backward(delta, out, mask, keep, |h: F| -exp_m1(-h)),
@@ -61,6 +76,10 @@ impl Activation {
         match self {
             Self::Relu | Self::Identity => along.fill(F::zero()),
             Self::Tanh => scale(along, out, move |h| -two * h * keep),
+            Self::ScaledTanh => {
+                let per = F::of(2.0 * PACE / HEIGHT);
+                scale(along, out, move |h| -per * h * keep);
+            }
             Self::Sigmoid => scale(along, out, move |h| F::one() - two * h * keep),
             // 1 − sigmoid(a).
             Self::Softplus => scale(along, out, move |h: F| F::one() + exp_m1(-h * keep)),
@@ -101,9 +120,10 @@ fn backward<F: Scalar>(
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 5] = [
+    const ALL: [Activation; 6] = [
         Activation::Relu,
         Activation::Tanh,
+        Activation::ScaledTanh,
         Activation::Sigmoid,
         Activation::Softplus,
         Activation::Identity,
@@ -116,6 +136,10 @@ mod tests {
             let expected = [
                 (a.max(0.0), if a > 0.0 { 1.0 } else { 0.0 }),
                 (a.tanh(), 1.0 - a.tanh().powi(2)),
+                (
+                    1.7159 * (2.0 * a / 3.0).tanh(),
+                    1.7159 * 2.0 / 3.0 * (1.0 - (2.0 * a / 3.0).tanh().powi(2)),
+                ),
                 (
                     1.0 / (1.0 + (-a).exp()),
                     (-a.abs()).exp() / (1.0 + (-a.abs()).exp()).powi(2),

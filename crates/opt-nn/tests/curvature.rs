@@ -78,6 +78,7 @@ fn bbprop(case: &mut Case) -> Vec<f64> {
                 .map(|&a: &f64| match spec.layers[index].activation {
                     Activation::Relu => f64::from(a > 0.0),
                     Activation::Tanh => 1.0 - a.tanh().powi(2),
+                    Activation::ScaledTanh => 1.7159 / 1.5 * (1.0 - (a / 1.5).tanh().powi(2)),
                     Activation::Sigmoid => (-a).exp() / (1.0 + (-a).exp()).powi(2),
                     Activation::Softplus => 1.0 / (1.0 + (-a).exp()),
                     _ => 1.0,

@@ -43,7 +43,7 @@ fn every_activation_loss_dropout_and_l2() {
             }
         }
     }
-    assert_eq!(cases, 5 * 3 * 4 * 2);
+    assert_eq!(cases, ACTIVATIONS.len() * 3 * 4 * 2);
 }
 
 #[test]

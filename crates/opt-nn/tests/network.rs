@@ -17,6 +17,7 @@ fn by_hand(activation: Activation, a: f64) -> f64 {
     match activation {
         Activation::Relu => a.max(0.0),
         Activation::Tanh => (a.exp() - (-a).exp()) / (a.exp() + (-a).exp()),
+        Activation::ScaledTanh => 1.7159 * by_hand(Activation::Tanh, 2.0 * a / 3.0),
         Activation::Sigmoid => 1.0 / (1.0 + (-a).exp()),
         Activation::Softplus => (1.0 + a.exp()).ln(),
         _ => a,

@@ -177,6 +177,6 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
-    assert_eq!(all.len(), 5 * 3 * 3);
+    assert_eq!(all.len(), ACTIVATIONS.len() * 3 * 3);
     all
 }

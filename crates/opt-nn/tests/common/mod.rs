@@ -8,9 +8,10 @@ use ndarray::Array2;
 use opt_core::{Objective, Scalar};
 use opt_nn::{Activation, Init, Layer, Loss, Mlp, Spec};
 
-pub(crate) const ACTIVATIONS: [Activation; 5] = [
+pub(crate) const ACTIVATIONS: [Activation; 6] = [
     Activation::Relu,
     Activation::Tanh,
+    Activation::ScaledTanh,
     Activation::Sigmoid,
     Activation::Softplus,
     Activation::Identity,
