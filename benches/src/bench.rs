@@ -5,7 +5,7 @@ mod keep;
 mod kinds;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 use opt_core::find_entry;
@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// Where to write results.json, the plots and report.html.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where imdb (or aclImdb), cifar10 (or cifar-10-batches-bin) and fashion-mnist are, if not in the
+    /// workspace's data folder. Without them an experiment takes what the repository has, and says so.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Where the experiments are described, one TOML file each, if not in benches/experiments.
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
@@ -82,7 +86,7 @@ fn run_all(
     keep: &mut Keep,
     stop: &Stop,
 ) -> Result<(), String> {
-    let mut splits = Splits::default();
+    let mut splits = Splits::new(args.data.as_deref());
     for experiment in chosen {
         if stop.asked() {
             break;
@@ -115,8 +119,7 @@ fn run_all(
 
 /// `target/bench` of the workspace.
 pub(crate) fn default_out() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    root.canonicalize().unwrap_or(root).join("target/bench")
+    crate::root().join("target/bench")
 }
 
 /// Those of these names, each once; or all that do not run by name only.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use opt_core::{Entry, Error, Scalar, find_entry};
+use opt_core::{Entry, Error, Objective, Scalar, find_entry};
+use opt_nn::Mlp;
 use opt_testkit::planes;
 
 use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Training};
+use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Preparation, Training};
 use crate::setting::{Settings, named};
 use crate::starts::{self, Starts};
 use crate::train::Network;
@@ -190,8 +191,25 @@ fn build<F: Scalar, O: ?Sized>(
 fn samples(config: &Training) -> Result<(), String> {
     let examples = match config.data {
         Data::Digits => 1_437,
-        Data::Mnist => 60_000,
+        Data::Mnist | Data::FashionMnist => 60_000,
+        Data::Cifar10 => 50_000,
+        // Those of the sentences, which take the place of the reviews.
+        Data::Imdb | Data::Reviews => 8_568,
     };
+    let text = matches!(config.data, Data::Imdb | Data::Reviews);
+    if text != (config.words > 0) {
+        return Err("words: must be there for texts, and only for them".to_owned());
+    }
+    let images = !text && config.model.kind == Kind::Classifier;
+    if text && config.inputs != Preparation::Pixels {
+        return Err("inputs: must be pixels for texts, whose counts stay as they are".to_owned());
+    }
+    if config.crop.is_some() && (!images || config.data == Data::Digits) {
+        return Err("crop: must not be there for texts, digits and auto-encoders".to_owned());
+    }
+    if !config.model.maps.is_empty() && !images {
+        return Err("model.maps: must be empty for texts and auto-encoders".to_owned());
+    }
     let most = examples - 1;
     if config.validation > most {
         let has = config.validation;
@@ -224,17 +242,43 @@ fn network(config: &Training) -> Result<(), String> {
             "percentiles: must be false unless the last hidden layer is of sigmoids".into(),
         );
     }
-    let (inputs, classes) = match config.data {
-        Data::Digits => (64, 10),
-        Data::Mnist => (784, 10),
+    let side = |size: usize| config.crop.unwrap_or(size);
+    let square = |size: usize, channels: usize| {
+        let size = side(size);
+        (size * size * channels, Some([size, size, channels]), 10)
     };
-    let spec = config.model.spec(inputs, classes, false);
+    let mnist = square(28, 1);
+    // What takes the place of another set has to go, too.
+    let shapes = match config.data {
+        Data::Digits => vec![square(8, 1)],
+        Data::Mnist | Data::FashionMnist => vec![mnist],
+        Data::Cifar10 => vec![square(32, 3), mnist],
+        Data::Imdb | Data::Reviews => vec![(config.words, None, 2)],
+    };
+    for (inputs, image, classes) in shapes {
+        size(config, (inputs, image), classes)?;
+    }
+    Ok(())
+}
+
+/// Whether a network for inputs of this shape can be had, and fits into memory.
+fn size(
+    config: &Training,
+    (inputs, image): (usize, Option<[usize; 3]>),
+    classes: usize,
+) -> Result<(), String> {
+    let spec = config.model.spec((inputs, image), classes, false);
     let own = config.variant.values().filter_map(|variant| variant.batch);
     let batch = own.fold(config.batch, usize::max);
-    let widths = spec.layers.iter().map(|layer| layer.units);
-    let widths: Vec<usize> = [inputs].into_iter().chain(widths).collect();
-    let parameters: usize = widths.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
-    let activations = batch * widths.iter().sum::<usize>();
+    // Maps are at most as large as the image.
+    let pixels = image.map_or(1, |[height, width, _]| height * width);
+    let units = spec.layers.iter().map(|layer| match layer.convolution {
+        Some(_) => layer.units * pixels,
+        None => layer.units,
+    });
+    let activations = batch * (inputs + units.sum::<usize>());
+    let network = Mlp::<f32>::new(spec).map_err(|e| format!("model: {e}"))?;
+    let parameters = network.params().len();
     match parameters.max(activations) > MOST_NUMBERS {
         true => Err(format!(
             "model.hidden and batch: {parameters} parameters, and {activations} units over a \

@@ -1,8 +1,8 @@
 //! How well conditioned the blocks of the Fisher matrix are, before and after whitening.
 
-use ndarray::{Array2, s};
+use ndarray::{ArcArray2, Array2, s};
 use opt_core::{FirstOrder, Layered, Method, Objective, Rule};
-use opt_data::{Batches, Dataset};
+use opt_data::Batches;
 use opt_firstorder::Sgd;
 use opt_natural::{Eigh, ProngCoordinates, Whiten, fisher};
 use opt_nn::{Activation, Init, Mlp, Spec, Target};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::results::{Point, Run};
 use crate::stop::Stop;
+use crate::train::Samples;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,8 +40,8 @@ impl Conditioning {
     }
 
     /// Two runs for each layer, plain and whitened, as far as nobody stops them.
-    pub(crate) fn run(&self, train: &Dataset, stop: &Stop) -> Result<Vec<Run>, String> {
-        let images = shrink(train);
+    pub(crate) fn run(&self, train: &Samples, stop: &Stop) -> Result<Vec<Run>, String> {
+        let images = shrink(train.dense().ok_or("images are dense")?);
         let mut mlp = Mlp::new(self.spec()).map_err(text)?;
         let sample = images.slice(s![..self.samples.min(images.nrows()), ..]);
         mlp.set_statistics(sample.to_shared()).map_err(text)?;
@@ -158,10 +159,10 @@ fn condition(block: &Array2<f64>) -> Result<f64, String> {
 }
 
 /// 28×28 to 10×10: the inner 20×20, in means of 2×2.
-fn shrink(data: &Dataset) -> Array2<f64> {
-    Array2::from_shape_fn((data.labels.len(), 100), |(image, pixel)| {
+fn shrink(data: &ArcArray2<f32>) -> Array2<f64> {
+    Array2::from_shape_fn((data.nrows(), 100), |(image, pixel)| {
         let (row, column) = (4 + 2 * (pixel / 10), 4 + 2 * (pixel % 10));
-        let at = |i: usize, j: usize| f64::from(data.inputs[[image, 28 * (row + i) + column + j]]);
+        let at = |i: usize, j: usize| f64::from(data[[image, 28 * (row + i) + column + j]]);
         0.25 * (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1))
     })
 }

@@ -73,6 +73,14 @@ pub(crate) struct Training {
     #[serde(default)]
     pub(crate) by_name: bool,
     pub(crate) data: Data,
+    #[serde(default)]
+    pub(crate) inputs: Preparation,
+    /// Of texts: the most frequent that are counted.
+    #[serde(default)]
+    pub(crate) words: usize,
+    /// Trains on random parts of the images, of this height and width, mirrored or not; judged by the
+    /// middles.
+    pub(crate) crop: Option<usize>,
     /// Examples split off the training set, on which learning rates are chosen.
     pub(crate) validation: usize,
     pub(crate) batch: usize,
@@ -121,10 +129,28 @@ pub(crate) struct Named {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Data {
     Digits,
     Mnist,
+    FashionMnist,
+    Cifar10,
+    Imdb,
+    /// Sentences of film reviews.
+    Reviews,
+}
+
+/// What becomes of the inputs before anything is trained.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Preparation {
+    /// In [0, 1], or counts of words.
+    #[default]
+    Pixels,
+    /// Mean 0 and variance 1, of images by channel.
+    Standardized,
+    /// Images by global contrast normalization and ZCA.
+    Whitened,
 }
 
 /// A method of the registry in a setting of its own, such as on a network with batch
@@ -141,6 +167,10 @@ pub(crate) struct Variant {
     pub(crate) standardize: bool,
     /// Another non-linearity of the hidden layers than the experiment's.
     pub(crate) activation: Option<Hidden>,
+    /// Other dropout of the inputs than the experiment's.
+    pub(crate) input_dropout: Option<f64>,
+    /// Other dropout of the hidden layers than the experiment's.
+    pub(crate) dropout: Option<f64>,
     /// Another minibatch than the experiment's.
     pub(crate) batch: Option<usize>,
     /// Whether all updates see the same minibatch.
@@ -193,6 +223,8 @@ pub(crate) struct Size {
     pub(crate) points: u64,
     /// Training examples that the training loss is measured on.
     pub(crate) train_sample: usize,
+    /// Training examples at all; without it those that validation leaves.
+    pub(crate) examples: Option<usize>,
 }
 
 impl Experiment {

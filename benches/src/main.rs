@@ -114,6 +114,12 @@ pub(crate) fn experiments_dir() -> PathBuf {
 }
 
 /// Where MNIST is.
+/// The workspace.
+pub(crate) fn root() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().unwrap_or(root)
+}
+
 pub(crate) fn mnist_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/mnist")
 }

@@ -1,7 +1,7 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
 use opt_core::{Counted, Entry};
-use opt_data::{Dataset, Standardize};
+use opt_data::{Crops, ImageShape};
 use opt_nn::Mlp;
 
 use crate::experiment::{Budget, Size, Training, Variant};
@@ -12,19 +12,22 @@ use crate::train::session::Session;
 
 mod ensemble;
 mod memory;
+mod samples;
 mod session;
 
 pub(crate) use ensemble::together;
+pub(crate) use samples::{Samples, Split};
 
 /// What all methods train: a network that counts its evaluations.
 pub(crate) type Network = Counted<Mlp<f32>>;
 
-/// The data of one experiment.
-#[derive(Debug)]
-pub(crate) struct Split {
-    pub(crate) train: Dataset,
-    pub(crate) validation: Dataset,
-    pub(crate) test: Dataset,
+/// Random parts of images.
+#[derive(Clone, Debug)]
+pub(crate) struct Cropping {
+    /// Whole.
+    pub(crate) train: Samples,
+    pub(crate) image: ImageShape,
+    pub(crate) crops: Crops,
 }
 
 /// Where a run reports that it goes on, and learns that it must not.
@@ -68,6 +71,8 @@ pub(crate) struct Trainer<'a> {
     pub(crate) size: Size,
     pub(crate) seeds: u64,
     pub(crate) data: &'a Split,
+    /// What it is trained on instead, if only parts of the images are shown.
+    pub(crate) cropping: Option<&'a Cropping>,
     /// The same with inputs of mean 0 and variance 1, if a variant wants them.
     pub(crate) standardized: Option<&'a Split>,
     pub(crate) ticker: Ticker<'a>,
@@ -82,31 +87,17 @@ pub(crate) struct Choice {
     pub(crate) at_edge: bool,
 }
 
-impl Split {
-    /// The same with inputs of mean 0 and variance 1, by those of the training set.
-    pub(crate) fn standardized(&self) -> Result<Self, opt_data::Error> {
-        let measured = Standardize::fit(self.train.inputs.view())?;
-        let apply = |data: &Dataset| {
-            let mut inputs = data.inputs.to_owned();
-            measured.apply(inputs.view_mut())?;
-            Ok::<_, opt_data::Error>(Dataset {
-                inputs: inputs.into_shared(),
-                ..data.clone()
-            })
-        };
-        Ok(Self {
-            train: apply(&self.train)?,
-            validation: apply(&self.validation)?,
-            test: apply(&self.test)?,
-        })
-    }
-}
-
 impl Trainer<'_> {
     /// What a contender is trained and judged on.
     fn data(&self, variant: &Variant) -> &Split {
         let standardized = self.standardized.filter(|_| variant.standardize);
         standardized.unwrap_or(self.data)
+    }
+
+    /// Inputs of a network, as images if they are.
+    pub(crate) fn shape(&self) -> (usize, Option<[usize; 3]>) {
+        let image = (self.data.image).map(|image| [image.height, image.width, image.channels]);
+        (self.data.train.width(), image)
     }
 
     /// Updates of one run.

@@ -6,7 +6,7 @@ use opt_core::{Entry, find_entry};
 use super::data::{Splits, describe};
 use super::keep::Keep;
 use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Data, Experiment, Invariance, Training, Trajectories};
+use crate::experiment::{Config, Experiment, Invariance, Training, Trajectories};
 use crate::rates::Rates;
 use crate::results::{self, Run};
 use crate::starts::{self, Starts};
@@ -84,8 +84,8 @@ impl Job<'_> {
     }
 
     fn conditioning(&mut self, config: &Conditioning) -> Result<results::Experiment, String> {
-        let train = &self.splits.get(Data::Mnist, 10_000)?.train;
-        let runs = config.run(train, self.stop)?;
+        let train = self.splits.mnist(10_000)?.train.clone();
+        let runs = config.run(&train, self.stop)?;
         let layers = config.spec().layers;
         let widths: Vec<_> = layers.iter().map(|layer| layer.units.to_string()).collect();
         let data = format!("mnist-train at 10x10, {} images", config.samples);
@@ -205,16 +205,17 @@ impl Job<'_> {
         };
         let entries = registry::networks();
         let contenders = self.contenders(&entries, config, own)?;
-        let data = self.splits.get(config.data, config.validation)?;
+        let examples = size.examples.unwrap_or(usize::MAX);
+        let (data, cropping) = self.splits.of(config, examples)?;
         let wanted = contenders.iter().any(|c| c.variant.standardize);
-        let standardized = wanted.then(|| data.standardized()).transpose();
-        let standardized = standardized.map_err(|e| e.to_string())?;
+        let standardized = wanted.then(|| data.standardized(false)).transpose()?;
         let bar = ProgressBar::no_length();
         let trainer = Trainer {
             training: config,
             size,
             seeds: self.args.seeds.unwrap_or(size.seeds),
-            data,
+            data: &data,
+            cropping: cropping.as_ref(),
             standardized: standardized.as_ref(),
             ticker: Ticker {
                 bar: &bar,
@@ -273,7 +274,6 @@ impl<'a> Progress<'a> {
 
     fn so_far(&self, ending: &str) -> results::Experiment {
         let (config, data) = (self.trainer.training, self.trainer.data);
-        let (inputs, classes) = (data.train.inputs.ncols(), data.train.classes);
         let mut note = note(self.trainer, &self.edges);
         let reach = config.reach.map(|error| race::to_error(&self.runs, error));
         let race = config.race.as_ref();
@@ -288,7 +288,9 @@ impl<'a> Progress<'a> {
             name: self.name.to_owned(),
             title: config.title.clone(),
             data: describe(data),
-            model: config.model.describe(inputs, classes),
+            model: config
+                .model
+                .describe(self.trainer.shape(), data.train.classes),
             note: Some(note),
             runs,
         }

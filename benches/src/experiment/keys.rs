@@ -113,7 +113,20 @@ const RATES: &[Key] = &[
 const ACTIVATIONS: Kind = OneOf(&["relu", "tanh", "scaled-tanh", "sigmoid"]);
 
 const TRAINING: &[Key] = &[
-    ("data", OneOf(&["digits", "mnist"])),
+    (
+        "data",
+        OneOf(&[
+            "digits",
+            "mnist",
+            "fashion-mnist",
+            "cifar10",
+            "imdb",
+            "reviews",
+        ]),
+    ),
+    ("inputs", OneOf(&["pixels", "standardized", "whitened"])),
+    ("words", Whole(1, 100_000)),
+    ("crop", Whole(1, 28)),
     ("validation", Whole(1, 59_999)),
     ("batch", Whole(1, 59_999)),
     ("budget", OneOf(&["updates", "gradients"])),
@@ -126,6 +139,13 @@ const TRAINING: &[Key] = &[
     ("race", Text),
     ("reach", Positive(1.0)),
     ("model.kind", OneOf(&["classifier", "autoencoder"])),
+    ("model.maps[].channels", Whole(1, 1_024)),
+    ("model.maps[].kernel", Whole(1, 28)),
+    ("model.maps[].stride", Whole(1, 28)),
+    ("model.maps[].padding", Whole(0, 27)),
+    ("model.maps[].pool", Whole(1, 28)),
+    ("model.maps[].pool_stride", Whole(1, 28)),
+    ("model.maps[].average", Flag),
     ("model.hidden[]", Whole(1, 10_000)),
     ("model.activation", ACTIVATIONS),
     ("model.init", OneOf(&["he", "lecun", "zeros"])),
@@ -137,6 +157,8 @@ const TRAINING: &[Key] = &[
     ("variant.*.norm", Flag),
     ("variant.*.standardize", Flag),
     ("variant.*.activation", ACTIVATIONS),
+    ("variant.*.input_dropout", Share),
+    ("variant.*.dropout", Share),
     ("variant.*.batch", Whole(1, 59_999)),
     ("variant.*.fixed", Flag),
     ("variant.*.curvature", Whole(1, 59_999)),
@@ -150,6 +172,7 @@ const TRAINING: &[Key] = &[
     ("quick.seeds", Whole(1, super::MOST_SEEDS)),
     ("quick.points", Whole(1, 10_000)),
     ("quick.train_sample", Whole(1, 60_000)),
+    ("quick.examples", Whole(1, 60_000)),
 ];
 
 /// No list in a file is longer.

@@ -1,6 +1,6 @@
 //! The network of a training experiment.
 
-use opt_nn::{Activation, BatchNorm, Init, Spec};
+use opt_nn::{Activation, BatchNorm, Convolution, Init, Layer, Pool, Spec};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -8,6 +8,9 @@ use serde::Deserialize;
 pub(crate) struct Model {
     #[serde(default)]
     pub(crate) kind: Kind,
+    /// Convolutions below the hidden layers, of images.
+    #[serde(default)]
+    pub(crate) maps: Vec<Maps>,
     /// Widths of the hidden layers; of an auto-encoder those of the encoder, the last of which is
     /// the linear code. The decoder mirrors them.
     pub(crate) hidden: Vec<usize>,
@@ -21,6 +24,48 @@ pub(crate) struct Model {
     pub(crate) dropout: f64,
     #[serde(default)]
     pub(crate) l2: f64,
+}
+
+/// A convolution, and the pooling of its maps.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Maps {
+    pub(crate) channels: usize,
+    pub(crate) kernel: usize,
+    #[serde(default = "one")]
+    stride: usize,
+    #[serde(default)]
+    padding: usize,
+    /// Height and width of a window.
+    pool: Option<usize>,
+    /// That of the windows if absent.
+    pool_stride: Option<usize>,
+    /// Instead of the greatest.
+    #[serde(default)]
+    average: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Maps {
+    fn layer(&self, activation: Activation) -> Layer {
+        let convolution = Convolution {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+        };
+        let mut layer = Layer::convolution(self.channels, convolution, activation);
+        layer.pool = self.pool.map(|size| {
+            let stride = self.pool_stride.unwrap_or(size);
+            match self.average {
+                true => Pool::average(size, stride),
+                false => Pool::max(size, stride),
+            }
+        });
+        layer
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -68,7 +113,12 @@ pub(crate) enum Start {
 
 impl Model {
     /// The network; `norm` adds batch normalization before every hidden non-linearity.
-    pub(crate) fn spec(&self, inputs: usize, classes: usize, norm: bool) -> Spec {
+    pub(crate) fn spec(
+        &self,
+        (inputs, image): (usize, Option<[usize; 3]>),
+        classes: usize,
+        norm: bool,
+    ) -> Spec {
         let activation = self.activation.activation();
         let hidden = self.hidden.iter().copied();
         let mut spec = match self.kind {
@@ -87,8 +137,17 @@ impl Model {
         };
         (spec.input_dropout, spec.l2) = (self.input_dropout, self.l2);
         if let Some((_, hidden)) = spec.layers.split_last_mut() {
+            hidden
+                .iter_mut()
+                .for_each(|layer| layer.dropout = self.dropout);
+        }
+        if !self.maps.is_empty() {
+            spec.image = image;
+            let maps = self.maps.iter().map(|maps| maps.layer(activation));
+            spec.layers.splice(..0, maps);
+        }
+        if let Some((_, hidden)) = spec.layers.split_last_mut() {
             for layer in hidden {
-                layer.dropout = self.dropout;
                 if norm && layer.activation != Activation::Identity {
                     layer.norm = Some(BatchNorm::default());
                 }
@@ -108,16 +167,28 @@ impl Model {
     }
 
     /// For the report: `784-1000-1000-10 ReLU, softmax cross-entropy, dropout 0.5`.
-    pub(crate) fn describe(&self, inputs: usize, classes: usize) -> String {
-        let spec = self.spec(inputs, classes, false);
-        let widths = spec.layers.iter().map(|layer| layer.units);
-        let widths: Vec<_> = [inputs]
-            .into_iter()
-            .chain(widths)
-            .map(|n| n.to_string())
-            .collect();
+    pub(crate) fn describe(
+        &self,
+        (inputs, image): (usize, Option<[usize; 3]>),
+        classes: usize,
+    ) -> String {
+        let spec = self.spec((inputs, image), classes, false);
+        let mut widths = vec![match spec.image {
+            Some([height, width, channels]) => format!("{height}x{width}x{channels}"),
+            None => inputs.to_string(),
+        }];
+        widths.extend(spec.layers.iter().map(|layer| {
+            let Some(filters) = layer.convolution else {
+                return layer.units.to_string();
+            };
+            let pool = layer
+                .pool
+                .map(|pool| format!(" pool {}/{}", pool.size, pool.stride));
+            let (kernel, pool) = (filters.kernel, pool.unwrap_or_default());
+            format!("{} maps by {kernel}x{kernel}{pool}", layer.units)
+        }));
         let mut text = widths.join("-");
-        if !self.hidden.is_empty() {
+        if spec.layers.len() > 1 {
             text += match self.activation {
                 Hidden::Relu => " ReLU",
                 Hidden::Tanh => " tanh",

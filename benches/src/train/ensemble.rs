@@ -1,19 +1,18 @@
 //! Networks of different seeds that vote: the mean of their probabilities.
 
-use ndarray::Array2;
-use opt_data::Dataset;
-
 use crate::results::{Point, Run, by_method};
+use crate::train::Samples;
+use ndarray::Array2;
 
 /// Beside each method's runs one more: what all of its seeds are together.
-pub(crate) fn together(runs: &[Run], test: &Dataset) -> Vec<Run> {
+pub(crate) fn together(runs: &[Run], test: &Samples) -> Vec<Run> {
     by_method(runs)
         .into_iter()
         .filter_map(|runs| one(&runs, test))
         .collect()
 }
 
-fn one(runs: &[&Run], test: &Dataset) -> Option<Run> {
+fn one(runs: &[&Run], test: &Samples) -> Option<Run> {
     let voters: Vec<&Array2<f32>> = runs.iter().filter_map(|run| run.outputs.as_ref()).collect();
     let (first, last) = (runs.first()?, runs.first()?.points.last()?);
     if voters.len() < 2 {
@@ -47,17 +46,19 @@ fn one(runs: &[&Run], test: &Dataset) -> Option<Run> {
 #[cfg(test)]
 mod tests {
     use ndarray::array;
+    use opt_data::Dataset;
 
     use super::*;
 
     #[test]
     fn votes_are_means_of_probabilities() {
-        let test = Dataset {
+        let test: Samples = Dataset {
             inputs: Array2::zeros((2, 1)).into_shared(),
             labels: vec![0, 1],
             classes: 2,
             name: String::new(),
-        };
+        }
+        .into();
         let run = |outputs: Array2<f32>| Run {
             method: "bn".into(),
             points: vec![Point {

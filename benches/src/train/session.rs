@@ -2,21 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, s};
+use ndarray::Array2;
 use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
-use opt_data::{Batches, Dataset};
+use opt_data::{Batches, gather_labels};
 use opt_nn::{Mlp, Target};
 
 use crate::experiment::{Kind, Schedule};
 use crate::setting::named;
-use crate::train::{Contender, Network, Trainer};
+use crate::train::{Contender, Cropping, Network, Samples, Trainer};
 
 /// A network in training.
 pub(super) struct Session<'a> {
     pub(super) network: Network,
     pub(super) method: AnyMethod<f32, Network>,
     pub(super) x: Vec<f32>,
-    train: &'a Dataset,
+    train: &'a Samples,
+    parts: Option<Parts>,
     pub(super) batches: Batches,
     /// Whether all updates see the first minibatch.
     fixed: bool,
@@ -28,6 +29,27 @@ pub(super) struct Session<'a> {
     seed: u64,
     pub(super) done: u64,
     pub(super) training_time: Duration,
+}
+
+/// Random parts of the images of a minibatch.
+struct Parts {
+    of: Cropping,
+    inputs: Array2<f32>,
+    labels: Vec<u8>,
+}
+
+impl Parts {
+    fn draw(&mut self, rows: &[usize], epoch: u64) -> Result<(), opt_data::Error> {
+        let Cropping {
+            train,
+            image,
+            crops,
+        } = &self.of;
+        let inputs = train.dense().map(|inputs| inputs.view());
+        let inputs = inputs.unwrap_or_else(|| ndarray::aview2::<f32, 0>(&[]));
+        crops.random(inputs, *image, rows, epoch, self.inputs.view_mut())?;
+        gather_labels(&train.labels, rows, &mut self.labels)
+    }
 }
 
 impl Session<'_> {
@@ -55,10 +77,16 @@ impl Session<'_> {
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .wrapping_add(self.done);
-        let inputs = self.train.inputs.view();
-        let target = target(self.kind, &self.train.labels);
+        let epoch = self.done / self.batches.per_epoch() as u64;
         let rows = self.batches.rows(self.done);
         let mlp = &mut self.network.inner;
+        if let Some(parts) = &mut self.parts {
+            parts.draw(rows, epoch).map_err(|e| e.to_string())?;
+            let (inputs, labels) = (parts.inputs.view(), target(self.kind, &parts.labels));
+            return mlp.load(inputs, labels, mask).map_err(|e| e.to_string());
+        }
+        let (inputs, labels) = self.train.first(usize::MAX);
+        let target = target(self.kind, labels);
         let mut loaded = mlp.load_rows(inputs, target, rows, mask);
         if loaded.is_ok() && self.curvature < rows.len() {
             let some = &rows[..self.curvature];
@@ -76,11 +104,10 @@ impl Session<'_> {
 
     pub(super) fn evaluate(
         &mut self,
-        data: &Dataset,
+        data: &Samples,
         limit: usize,
     ) -> Result<opt_nn::Evaluation, String> {
-        let n = data.labels.len().min(limit);
-        let (inputs, labels) = (data.inputs.slice(s![..n, ..]), &data.labels[..n]);
+        let (inputs, labels) = data.first(limit);
         let target = target(self.kind, labels);
         let result = self.network.inner.evaluate(&self.x, inputs, target);
         result.map_err(|e| e.to_string())
@@ -88,9 +115,8 @@ impl Session<'_> {
 
     /// The 15th, 50th and 85th percentile of the pre-activation of the first unit of the last
     /// hidden layer, over the first 1,000 examples; the non-linearity is a sigmoid.
-    pub(super) fn percentiles(&mut self, data: &Dataset) -> Result<[f64; 3], String> {
-        let rows = data.labels.len().min(1000);
-        let sample = data.inputs.slice(s![..rows, ..]);
+    pub(super) fn percentiles(&mut self, data: &Samples) -> Result<[f64; 3], String> {
+        let (sample, _) = data.first(1000);
         let last = self.network.places().len().saturating_sub(1);
         let mut unit = Vec::new();
         let inner = &mut self.network.inner;
@@ -109,11 +135,10 @@ impl Session<'_> {
 
 impl Session<'_> {
     /// The norm of the gradient of every layer's weight, over the first 1,000 training examples.
-    pub(super) fn layer_gradients(&mut self, data: &Dataset) -> Result<Vec<f64>, String> {
+    pub(super) fn layer_gradients(&mut self, data: &Samples) -> Result<Vec<f64>, String> {
         // A copy: the minibatch, and what a pass leaves for the next step, stay as they are.
         let mut probe = self.network.inner.clone();
-        let rows = data.labels.len().min(1000);
-        let (inputs, labels) = (data.inputs.slice(s![..rows, ..]), &data.labels[..rows]);
+        let (inputs, labels) = data.first(1000);
         let mut g = vec![0.0; self.x.len()];
         probe
             .load(inputs, target(self.kind, labels), 0)
@@ -128,8 +153,9 @@ impl Session<'_> {
     }
 
     /// The probabilities of all examples.
-    pub(super) fn predict(&mut self, data: &Dataset) -> Result<Array2<f32>, String> {
-        let outputs = self.network.inner.predict(&self.x, data.inputs.view());
+    pub(super) fn predict(&mut self, data: &Samples) -> Result<Array2<f32>, String> {
+        let (inputs, _) = data.first(usize::MAX);
+        let outputs = self.network.inner.predict(&self.x, inputs);
         outputs.map_err(|e| e.to_string())
     }
 }
@@ -156,8 +182,18 @@ impl Trainer<'_> {
     ) -> Result<Session<'_>, String> {
         let train = &self.data(&contender.variant).train;
         let (training, entry) = (self.training, contender.entry);
-        let (inputs, classes) = (train.inputs.ncols(), train.classes);
-        let mut spec = training.model.spec(inputs, classes, contender.variant.norm);
+        let variant = &contender.variant;
+        let shape = self.shape();
+        let mut spec = training.model.spec(shape, train.classes, variant.norm);
+        if let Some(rate) = variant.input_dropout {
+            spec.input_dropout = rate;
+        }
+        if let (Some(rate), Some((_, hidden))) = (variant.dropout, spec.layers.split_last_mut()) {
+            let dense = hidden
+                .iter_mut()
+                .filter(|layer| layer.convolution.is_none());
+            dense.for_each(|layer| layer.dropout = rate);
+        }
         if let Some(other) = contender.variant.activation {
             let own = training.model.activation.activation();
             let hidden = spec
@@ -167,8 +203,10 @@ impl Trainer<'_> {
             hidden.for_each(|layer| layer.activation = other.activation());
         }
         let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
-        let statistics = mlp.set_statistics(train.inputs.clone());
-        statistics.map_err(|e| e.to_string())?;
+        if let Some(inputs) = train.dense() {
+            mlp.set_statistics(inputs.clone())
+                .map_err(|e| e.to_string())?;
+        }
         let x = match training.model.init() {
             Some(init) => mlp.init(init, seed),
             None => vec![0.0; mlp.params().len()],
@@ -181,6 +219,15 @@ impl Trainer<'_> {
             && entry.fields().first().is_some_and(|f| f.name == "lr");
         let batch = contender.variant.batch.unwrap_or(training.batch);
         let batches = Batches::new(train.labels.len(), batch, seed);
+        let parts = self.cropping.map(|cropping| {
+            let mut of = cropping.clone();
+            of.crops.seed = seed;
+            Parts {
+                of,
+                inputs: Array2::zeros((batch, train.width())),
+                labels: vec![0; batch],
+            }
+        });
         Ok(Session {
             fixed: contender.variant.fixed,
             curvature: contender.variant.curvature.unwrap_or(batch).min(batch),
@@ -198,6 +245,7 @@ impl Trainer<'_> {
             x,
             batches: batches.map_err(|e| e.to_string())?,
             train,
+            parts,
             seed,
         })
     }
