@@ -19,7 +19,7 @@ use crate::{Convolution, Error};
 const GROUPS: usize = 8;
 
 /// Elements of a piece: a quarter of an MB of `f32`, in the cache of one core beside its product.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 18;
 
 /// The buffers of one group of samples.
 #[derive(Clone)]
