@@ -38,9 +38,12 @@ impl<F: Scalar> Net<F> {
                 &mut deltas[index],
             )?;
             let (out, kept) = (&outputs[index], self.kept(index));
-            let delta = &mut deltas[index][..rows * units];
-            each_row(delta, units, |row, delta| {
-                let out = &out[row * units..(row + 1) * units];
+            let (delta, width) = (
+                &mut deltas[index][..rows * units],
+                self.shapes[index].output.len(),
+            );
+            each_row(delta, width, |row, delta| {
+                let out = &out[row * width..(row + 1) * width];
                 let mask = self.mask(index, row, batch);
                 layer.activation.backward(delta, out, mask, kept);
             });
@@ -129,8 +132,8 @@ impl<F: Scalar> Net<F> {
             return Ok(());
         }
         let bias = &mut g[segments[places.bias].range.clone()];
-        sum_columns(&pass.deltas[index][..rows * units], bias);
-        Ok(())
+        let (delta, width) = (&pass.deltas[index], self.shapes[index].output.len());
+        sum_columns(&delta[..rows * units], width, &mut pass.work, bias)
     }
 
     /// From ∂loss/∂a of layer `index` to ∂loss/∂output of the layer below. Nobody needs the
@@ -177,10 +180,26 @@ impl<F: Scalar> Net<F> {
     }
 }
 
-/// The sum of the rows, each as long as `sum`.
-pub(crate) fn sum_columns<F: Scalar>(rows: &[F], sum: &mut [F]) {
-    sum.fill(F::zero());
-    for row in rows.chunks_exact(sum.len()) {
-        each(sum, row, [], |sum, v, []| (sum + v, []));
+/// The sum of the rows, each as long as `sum`, of which a sample has `width` elements. `work` is for the
+/// sum of the samples, where that is longer: many short rows would take a call each.
+pub(crate) fn sum_columns<F: Scalar>(
+    rows: &[F],
+    width: usize,
+    work: &mut Vec<F>,
+    sum: &mut [F],
+) -> Result<(), Error> {
+    let add = |to: &mut [F], rows: &[F]| {
+        to.fill(F::zero());
+        for row in rows.chunks_exact(to.len()) {
+            each(to, row, [], |sum, v, []| (sum + v, []));
+        }
+    };
+    if width == sum.len() {
+        add(sum, rows);
+        return Ok(());
     }
+    grow(work, width, 1)?;
+    add(&mut work[..width], rows);
+    add(sum, &work[..width]);
+    Ok(())
 }

@@ -21,6 +21,9 @@ const GROUPS: usize = 8;
 /// Elements of a piece: a quarter of an MB of `f32`, in the cache of one core beside its product.
 const PIECE: usize = 1 << 18;
 
+/// Elements that are moved at once where a row of a kernel has no more.
+const SHORT: usize = 16;
+
 /// The buffers of one group of samples.
 #[derive(Clone)]
 pub(crate) struct Group<F> {
@@ -81,15 +84,33 @@ impl Patches {
         })
     }
 
-    /// Writes the patch of row `row` of h, that of a position of a sample.
-    fn fill<F: Scalar>(&self, input: &[F], row: usize, patch: &mut [F]) {
+    /// Writes the patches of `rows` rows of h, those of positions of samples, from row `first` on.
+    fn fill<F: Scalar>(&self, input: &[F], first: usize, rows: usize, patches: &mut [F]) {
         let (positions, long) = (self.shape.positions(), self.shape.input.len());
-        let sample = &input[row / positions * long..][..long];
-        for part in self.parts(row % positions) {
-            let (start, end) = part.inside;
-            patch[part.row.0..start].fill(F::zero());
-            patch[end..part.row.1].fill(F::zero());
-            patch[start..end].copy_from_slice(&sample[part.from..part.from + end - start]);
+        let (run, fan_in) = (
+            self.convolution.kernel * self.shape.input.channels,
+            self.shape.fan_in,
+        );
+        for row in 0..rows {
+            let at = first + row;
+            let sample = &input[at / positions * long..][..long];
+            let patches = &mut patches[row * fan_in..rows * fan_in];
+            for part in self.parts(at % positions) {
+                let (start, end) = part.inside;
+                // Few at a time are copied in one move of a fixed length, which writes over what comes
+                // next in the buffer, before that is written.
+                if end - start == run && run <= SHORT {
+                    let to = patches[start..].first_chunk_mut::<SHORT>();
+                    let from = sample[part.from..].first_chunk::<SHORT>();
+                    if let (Some(to), Some(from)) = (to, from) {
+                        *to = *from;
+                        continue;
+                    }
+                }
+                patches[part.row.0..start].fill(F::zero());
+                patches[end..part.row.1].fill(F::zero());
+                patches[start..end].copy_from_slice(&sample[part.from..part.from + end - start]);
+            }
         }
     }
 
@@ -108,8 +129,10 @@ impl Patches {
 
     /// All patches of a minibatch, of shape (rows, fan_in).
     pub(crate) fn fill_all<F: Scalar>(&self, input: &[F], patches: &mut [F]) {
-        each_row(patches, self.shape.fan_in, |row, patch| {
-            self.fill(input, row, patch)
+        // Of each sample.
+        let positions = self.shape.positions();
+        each_row(patches, positions * self.shape.fan_in, |sample, patches| {
+            self.fill(input, sample * positions, positions, patches);
         });
     }
 
@@ -156,11 +179,13 @@ impl Patches {
         if rayon::current_thread_index().is_none() {
             return all.try_for_each(|(group, part)| f(group, part));
         }
-        // A list of eight: rayon has no parallel iterator over any iterator that keeps the order.
-        let all: Vec<_> = all.collect();
-        all.into_par_iter()
-            .with_max_len(1)
-            .try_for_each(|(group, part)| f(group, part))
+        // On the stack: a step allocates nothing.
+        let mut dealt: [Option<_>; GROUPS] = std::array::from_fn(|_| all.next());
+        let dealt = dealt.par_iter_mut().with_max_len(1);
+        dealt.try_for_each(|part| match part.take() {
+            Some((group, part)) => f(group, part),
+            None => Ok(()),
+        })
     }
 
     /// Sums Σ δᵀh over some samples into `to`, piece by piece.
@@ -174,9 +199,7 @@ impl Patches {
         grow(patches, piece, fan_in)?;
         for (k, delta) in delta.chunks(piece * units).enumerate() {
             let rows = delta.len() / units;
-            for (row, patch) in patches.chunks_exact_mut(fan_in).take(rows).enumerate() {
-                self.fill(input, k * piece + row, patch);
-            }
+            self.fill(input, k * piece, rows, patches);
             let beta = if k == 0 { F::zero() } else { F::one() };
             let (delta, h) = (view(delta, rows, units)?, view(patches, rows, fan_in)?);
             gemm(F::one(), delta.t(), h, beta, view_mut(to, units, fan_in)?)?;
@@ -244,10 +267,7 @@ impl<F: Scalar> Linear<F> for Patches {
             grow(&mut group.patches, piece, fan_in)?;
             for (k, a) in a.chunks_mut(piece * units).enumerate() {
                 let rows = a.len() / units;
-                let patches = group.patches.chunks_exact_mut(fan_in).take(rows);
-                for (row, patch) in patches.enumerate() {
-                    self.fill(input, k * piece + row, patch);
-                }
+                self.fill(input, k * piece, rows, &mut group.patches);
                 let h = view(&group.patches, rows, fan_in)?;
                 gemm(F::one(), h, w.t(), beta, view_mut(a, rows, units)?)?;
             }

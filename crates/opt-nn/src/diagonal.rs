@@ -39,8 +39,9 @@ impl<F: Scalar> Net<F> {
             self.lower(index, true, batch, lifted, &mut tangent.deltas[index])?;
             let (out, kept) = (&pass.outputs[index], self.kept(index));
             let own = &mut tangent.deltas[index][..rows * units];
-            each_row(own, units, |row, own| {
-                let out = &out[row * units..(row + 1) * units];
+            let width = self.shapes[index].output.len();
+            each_row(own, width, |row, own| {
+                let out = &out[row * width..(row + 1) * width];
                 let mask = self.mask(index, row, batch);
                 // h′ once for each of the two derivatives.
                 layer.activation.backward(own, out, mask, kept);
@@ -85,8 +86,11 @@ impl<F: Scalar> Net<F> {
             let l2 = F::of(self.spec.l2);
             to.iter_mut().for_each(|h| *h += l2);
         }
-        sum_columns(own, &mut h[segments[places.bias].range.clone()]);
-        Ok(())
+        let (bias, width) = (
+            &mut h[segments[places.bias].range.clone()],
+            self.shapes[index].output.len(),
+        );
+        sum_columns(own, width, &mut tangent.squared, bias)
     }
 
     /// Of what goes into layer `index`.

@@ -1,12 +1,13 @@
-//! A minimal multi-layer perceptron that offers its loss and gradient as an
+//! A minimal network, of dense and convolutional layers, that offers its loss and gradient as an
 //! [`Objective`](opt_core::Objective).
 //!
 //! Comparing training methods takes a network whose gradient is exact, fast and the same for all
 //! of them; a deep-learning framework brings its own optimizers, tensors and random state along.
 //! Here a network is a [`Spec`] and a flat parameter vector that belongs to the caller; an
 //! [`Mlp`] holds one minibatch and the workspace, and computes by hand-written forward and
-//! backward passes around [`gemm`]. The price: dense layers in a stack are all there is, and there
-//! is no automatic differentiation.
+//! backward passes around [`gemm`]. The price: a stack of layers is all there is, each
+//! dense or a convolution ([`Layer`]), with normalization, an activation, pooling and dropout; the
+//! input may be sparse ([`Inputs`]). There is no automatic differentiation.
 //!
 //! ```
 //! use ndarray::array;
@@ -35,7 +36,8 @@
 //! and the squared gradients of the samples ([`PerSample`](opt_core::PerSample)).
 //!
 //! Activations are row-major matrices of shape (batch, features), weights are of shape (fan_out,
-//! fan_in), and every layer is a = h·Wᵀ + b. Results do not depend on the number of rayon's
+//! fan_in), and every layer is a = h·Wᵀ + b; of a convolution, the rows of h are the patches of every
+//! position, and maps have their channels last. Results do not depend on the number of rayon's
 //! threads.
 //!
 //! # Features
@@ -60,6 +62,7 @@ mod mlp;
 mod net;
 mod norm;
 mod pass;
+mod penalty;
 mod pool;
 mod reparametrized;
 mod rows;

@@ -12,12 +12,13 @@ use crate::sparse::Inputs;
 use crate::threads::pooled;
 use crate::{Error, Spec, Target};
 
-/// A multi-layer perceptron with its loss on a minibatch: an [`Objective`].
+/// A network with its loss on a minibatch: an [`Objective`].
 ///
 /// [`load`](Self::load) or [`load_rows`](Self::load_rows) gives it a minibatch; all evaluations until the next see the same samples
 /// and the same dropout masks. The parameters are not in here: they are the flat vector `x`
 /// that every call takes, with segments `layer0.weight` of shape (fan_out, fan_in), `layer0.bias`,
-/// `layer1.weight` and so on.
+/// `layer1.weight` and so on; a convolution's weight is of shape (channels, kernel, kernel, channels
+/// below).
 ///
 /// A layer's input can be whitened, a = V·U(h − c) + d, with V and d in the place of weight and
 /// bias ([`Reparametrized`](opt_core::Reparametrized)): one more product in each direction, and

@@ -1,11 +1,10 @@
 //! The network without data: its shapes, its parameters, and the pass forward.
 
 use ndarray::ArrayView2;
-use opt_core::{LayerPlace, ParamMap, Scalar, dot, each};
-use opt_linalg::gemm;
+use opt_core::{LayerPlace, ParamMap, Scalar, dot};
 use opt_norm::Running;
 
-use crate::batch::{Batch, grow, keep, view, view_mut};
+use crate::batch::{Batch, grow, keep, view};
 use crate::conv::Patches;
 use crate::error::Error;
 use crate::linear::{Dense, Input, Linear};
@@ -155,7 +154,7 @@ impl<F: Scalar> Net<F> {
         })
     }
 
-    /// The mask of row `row` of layer `index`, if dropout comes right after the activation.
+    /// The mask of sample `row` of layer `index`, if dropout comes right after the activation.
     pub(crate) fn mask<'a>(
         &self,
         index: usize,
@@ -163,7 +162,8 @@ impl<F: Scalar> Net<F> {
         batch: &'a Batch<F>,
     ) -> Option<&'a [F]> {
         let layer = &self.spec.layers[index];
-        let at = row * layer.units..(row + 1) * layer.units;
+        let width = self.shapes[index].output.len();
+        let at = row * width..(row + 1) * width;
         batch.masks[index].get(at).filter(|_| layer.pool.is_none())
     }
 
@@ -230,8 +230,10 @@ impl<F: Scalar> Net<F> {
                 let running = self.running[index].as_ref().filter(|_| !batch.training);
                 pass.norms.forward(index, norm, running, gamma, out)?;
             }
-            let bias = self.bias(index, x);
-            each_row(out, units, |row, out| {
+            let (bias, width) = (self.bias(index, x), self.shapes[index].output.len());
+            // One for each unit: maps are gone through sample by sample, not pixel by pixel.
+            let bias = repeated(bias, width, &mut pass.spread)?;
+            each_row(out, width, |row, out| {
                 let mask = self.mask(index, row, batch);
                 layer.activation.forward(out, bias, mask);
             });
@@ -353,47 +355,19 @@ impl<F: Scalar> Net<F> {
         pass.penalty = penalty;
         Ok(F::of(mean + penalty))
     }
+}
 
-    /// W = V·U of a whitened layer.
-    fn canonical<'a>(
-        &self,
-        index: usize,
-        x: &[F],
-        whitening: &Whitening<F>,
-        to: &'a mut Vec<F>,
-    ) -> Result<&'a [F], Error> {
-        let Dense { units, fan_in } = self.dense(index);
-        grow(to, units, fan_in)?;
-        let (v, w) = (self.matrix(index, x)?, view_mut(to, units, fan_in)?);
-        gemm(F::one(), v, whitening.matrix()?, F::zero(), w)?;
-        Ok(&to[..units * fan_in])
+/// `values` again and again, `width` in all: themselves if that is how many they are.
+fn repeated<'a, F: Scalar>(
+    values: &'a [F],
+    width: usize,
+    to: &'a mut Vec<F>,
+) -> Result<&'a [F], Error> {
+    if values.len() == width {
+        return Ok(values);
     }
-
-    /// Adds the gradient of the L2 penalty on the weights of layer `index`: l2·W, or, as the
-    /// penalty is on W = V·U wherever the coordinates are, l2·W·Uᵀ by V. W is that of the pass,
-    /// which [`objective`](Self::objective) has left there.
-    pub(crate) fn penalize(
-        &self,
-        index: usize,
-        x: &[F],
-        pass: &Pass<F>,
-        g: &mut [F],
-    ) -> Result<(), Error> {
-        if self.spec.l2 > 0.0 {
-            let (l2, Dense { units, fan_in }) = (F::of(self.spec.l2), self.dense(index));
-            let weight = self.places[index].weight;
-            let range = self.params.segments()[weight].range.clone();
-            if let Some(whitening) = &self.whitening[index] {
-                let w = view(&pass.canonical[index], units, fan_in)?;
-                let g = view_mut(&mut g[range], units, fan_in)?;
-                return Ok(gemm(l2, w, whitening.matrix()?.t(), F::one(), g)?);
-            }
-            let weight = &x[range.clone()];
-            each_row(&mut g[range], fan_in, |row, g| {
-                let w = &weight[row * fan_in..(row + 1) * fan_in];
-                each(g, w, [], move |g, w, []| (g + l2 * w, []));
-            });
-        }
-        Ok(())
-    }
+    grow(to, width, 1)?;
+    let rows = to[..width].chunks_exact_mut(values.len());
+    rows.for_each(|row| row.copy_from_slice(values));
+    Ok(&to[..width])
 }

@@ -1,6 +1,6 @@
 //! Pooling of maps, channels last.
 
-use opt_core::{Scalar, each};
+use opt_core::Scalar;
 
 use crate::Error;
 use crate::batch::grow;
@@ -119,7 +119,9 @@ impl Pooling {
                 out.fill(F::zero());
                 for k in 0..self.pool.size * self.pool.size {
                     let pixel = &input[self.pixel(at, k)..][..channels];
-                    each(out, pixel, [], move |o, h, []| (o + h * share, []));
+                    out.iter_mut()
+                        .zip(pixel)
+                        .for_each(|(o, &h)| *o += h * share);
                 }
             }
         });
@@ -171,7 +173,10 @@ impl Pooling {
                 }
                 for k in 0..self.pool.size * self.pool.size {
                     let pixel = &mut under[self.pixel(at, k)..][..channels];
-                    each(pixel, delta, [], move |u, d, []| (u + d * share, []));
+                    pixel
+                        .iter_mut()
+                        .zip(delta)
+                        .for_each(|(u, &d)| *u += d * share);
                 }
             }
         });

@@ -109,7 +109,9 @@ impl<F: Scalar> Words<F> {
 
     fn row(&self, row: usize) -> impl Iterator<Item = (usize, F)> {
         let at = self.starts[row]..self.starts[row + 1];
-        let columns = self.columns[at.clone()].iter().map(|column| *column as usize);
+        let columns = self.columns[at.clone()]
+            .iter()
+            .map(|column| *column as usize);
         columns.zip(self.values[at].iter().copied())
     }
 

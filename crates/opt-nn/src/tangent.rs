@@ -140,8 +140,9 @@ impl<F: Scalar> Net<F> {
             each(a, bias, [], |a, b, []| (a + b, []));
         });
         let (a, kept) = (&*a, self.kept(index));
-        each_row(&mut output[..rows * units], units, |row, output| {
-            let at = row * units..(row + 1) * units;
+        let width = self.shapes[index].output.len();
+        each_row(&mut output[..rows * units], width, |row, output| {
+            let at = row * width..(row + 1) * width;
             output.copy_from_slice(&a[at.clone()]);
             let mask = self.mask(index, row, batch);
             layer.activation.backward(output, &out[at], mask, kept);
@@ -187,8 +188,11 @@ impl<F: Scalar> Net<F> {
                 None => Ok(()),
             }
         })?;
-        sum_columns(delta, &mut out[segments[places.bias].range.clone()]);
-        Ok(())
+        let (bias, width) = (
+            &mut out[segments[places.bias].range.clone()],
+            self.shapes[index].output.len(),
+        );
+        sum_columns(delta, width, &mut tangent.squared, bias)
     }
 
     /// From R{∂loss/∂a} of layer `index` to R{∂loss/∂output} of the layer below.
@@ -239,9 +243,10 @@ impl<F: Scalar> Net<F> {
         let (rows, units, kept) = (self.rows(index, batch), layer.units, self.kept(index));
         let (out, slope) = (&pass.outputs[index], &pass.deltas[index]);
         let delta = &mut tangent.deltas[index][..rows * units];
-        each_row(delta, units, |row, delta| {
+        let width = self.shapes[index].output.len();
+        each_row(delta, width, |row, delta| {
             let mask = self.mask(index, row, batch);
-            let out = &out[row * units..(row + 1) * units];
+            let out = &out[row * width..(row + 1) * width];
             layer.activation.backward(delta, out, mask, kept);
         });
         if !hessian {

@@ -85,6 +85,7 @@ fn naive(spec: &Spec, net: &Mlp<f64>, x: &[f64], inputs: ArrayView2<'_, f64>) ->
             match layer.activation {
                 Activation::Relu => sum.max(0.0),
                 Activation::Tanh => sum.tanh(),
+                Activation::ScaledTanh => 1.7159 * (2.0 / 3.0 * sum).tanh(),
                 Activation::Sigmoid => 1.0 / (1.0 + (-sum).exp()),
                 Activation::Softplus => sum.exp().ln_1p(),
                 _ => sum,
