@@ -20,7 +20,8 @@ Usage: cargo xtask COMMAND [ARGS…]
 
   setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
-                   [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--out DIR]
+                   [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--data DIR]
+                   [--out DIR]
   bench --peers  our steps beside PyTorch, optax, SciPy, burn and candle, as far as these can be
                  had: a table of ratios, in target/bench/peers.json and the report too
                    [WORK…] [--out DIR]

@@ -214,7 +214,10 @@ fn a_method_keeps_the_whitening_that_it_was_made_with() {
     let error = set("diagonal", &mut prong).unwrap_err();
     assert!(matches!(error, Error::HyperConflict(_)), "{error}");
     let error = set("half", &mut prong).unwrap_err();
-    assert!(error.to_string().contains("full, patches, diagonal"), "{error}");
+    assert!(
+        error.to_string().contains("full, patches, diagonal"),
+        "{error}"
+    );
 }
 
 #[test]
