@@ -73,7 +73,7 @@ fn standardize_checks_its_input() {
             ..
         })
     ));
-    assert_eq!(wide, Array2::ones((1, 3)));
+    assert_eq!(wide, Array2::<f32>::ones((1, 3)));
 }
 
 #[test]

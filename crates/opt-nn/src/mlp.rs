@@ -5,6 +5,7 @@ use opt_core::{Layer, LayerKind, LayerPlace, Layered, Objective, ObserveInputs, 
 use rayon::prelude::*;
 
 use crate::batch::{Batch, check, view};
+use crate::linear::Input;
 use crate::linearize::Curvature;
 use crate::net::Net;
 use crate::pass::Pass;
@@ -165,6 +166,10 @@ impl<F: Scalar> Mlp<F> {
         forward: impl FnOnce(&Net<F>, &Batch<F>, &mut Pass<F>) -> Result<R, Error> + Send,
     ) -> Result<R, opt_core::Error> {
         self.net.params.check_len("x", x.len())?;
+        if let (true, Input::Sparse(_)) = (keep, self.batch.input()) {
+            let what = "shown as the rows of a layer, as K-FAC and PRONG need them";
+            return Err(opt_core::Error::objective(Error::Sparse { what }));
+        }
         (self.fresh, self.kept, self.graded) = (false, false, false);
         let Self {
             net,

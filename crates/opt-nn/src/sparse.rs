@@ -90,15 +90,21 @@ impl<F: Scalar> Words<F> {
             .filter_map(row)
             .map(|row| row.nnz())
             .sum::<usize>();
-        // All that can fail comes first.
+        // All that can fail comes first: until then the earlier minibatch is here.
         let too_large = |_| Error::BatchTooLarge { rows };
-        self.starts.clear();
-        self.columns.clear();
-        self.values.clear();
-        self.starts.try_reserve(rows + 1).map_err(too_large)?;
-        self.columns.try_reserve(values).map_err(too_large)?;
-        self.values.try_reserve(values).map_err(too_large)?;
-        self.starts.push(0);
+        let more = |needed: usize, held: usize| needed.saturating_sub(held);
+        let Self {
+            starts,
+            columns,
+            values: held,
+        } = self;
+        (starts.try_reserve(more(rows + 1, starts.len()))).map_err(too_large)?;
+        (columns.try_reserve(more(values, columns.len()))).map_err(too_large)?;
+        (held.try_reserve(more(values, held.len()))).map_err(too_large)?;
+        starts.clear();
+        columns.clear();
+        held.clear();
+        starts.push(0);
         for row in (0..rows).filter_map(row) {
             self.columns.extend_from_slice(row.indices());
             self.values.extend_from_slice(row.data());

@@ -133,6 +133,14 @@ fn what_can_not_be_sparse_is_refused() {
     let columns = sparse.to_csc();
     let refused = net.load(columns.view(), target, 0).unwrap_err();
     assert!(matches!(refused, Error::SparseColumns), "{refused}");
+    net.load(sparse.view(), target, 0).unwrap();
+    let (x, mut g) = (parameters(&net, 1), vec![0.0; net.params().len()]);
+    let refused = net.deltas(&x, &mut g).unwrap_err().to_string();
+    assert!(
+        refused.contains("sparse inputs can't be shown"),
+        "{refused}"
+    );
+    assert!(net.grad(&x, &mut g).is_ok());
     let narrow = sparse.slice_outer(0..0);
     assert!(matches!(
         net.load(narrow, target, 0).unwrap_err(),
