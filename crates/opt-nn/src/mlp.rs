@@ -26,7 +26,7 @@ use crate::{Error, Spec, Target};
 /// nothing for a layer without. It holds for every evaluation, in training and in inference. The
 /// L2 penalty is on W = V·U: whitening does not change the objective.
 ///
-/// A layer with [`Dense::norm`](crate::Dense::norm) normalizes h·Wᵀ over the minibatch before its
+/// A layer with [`Layer::norm`](crate::Layer::norm) normalizes h·Wᵀ over the minibatch before its
 /// activation, and has segments `layer0.gamma` and `layer0.beta` instead of a bias. Training (the
 /// [`Objective`]) goes by the statistics of the minibatch; inference by the running ones, which
 /// take in each minibatch once, when a step on it has been accepted ([`Objective::accept`], which
