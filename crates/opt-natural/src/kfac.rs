@@ -54,7 +54,7 @@ impl Choice for StepSize {
 /// ∇W̄ is the gradient of weight and bias side by side, layer by layer; h and δ are the layer's
 /// inputs and output deltas, δ for labels that are drawn from the model, with the step's number
 /// as seed. Of a convolution (Grosse & Martens 2016, KFC), h is the patch of a position t of |T|, both
-/// expectations are over samples and positions, and G is |T|·E[δδᵀ]: with activations that do not
+/// expectations are over samples and positions, and G is |T| times that of δδᵀ: with activations that do not
 /// depend on the slopes, and slopes of different positions that are uncorrelated, F = A⊗G. f is the loss of the minibatch. The inverses are taken anew in the first three steps,
 /// and then in every step whose number is a multiple of T.
 ///
