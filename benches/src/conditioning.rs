@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use crate::results::{Point, Run};
 use crate::stop::Stop;
-use crate::train::Samples;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,8 +39,12 @@ impl Conditioning {
     }
 
     /// Two runs for each layer, plain and whitened, as far as nobody stops them.
-    pub(crate) fn run(&self, train: &Samples, stop: &Stop) -> Result<Vec<Run>, String> {
-        let images = shrink(train.dense().ok_or("images are dense")?);
+    pub(crate) fn run(
+        &self,
+        (images, labels): (&ArcArray2<f32>, &[u8]),
+        stop: &Stop,
+    ) -> Result<Vec<Run>, String> {
+        let images = shrink(images);
         let mut mlp = Mlp::new(self.spec()).map_err(text)?;
         let sample = images.slice(s![..self.samples.min(images.nrows()), ..]);
         mlp.set_statistics(sample.to_shared()).map_err(text)?;
@@ -66,7 +69,7 @@ impl Conditioning {
                     return Ok(runs);
                 }
                 for rows in batches.epoch(epoch).take((update - done) as usize) {
-                    let target = Target::Classes(&train.labels);
+                    let target = Target::Classes(labels);
                     mlp.load_rows(images.view(), target, rows, done)
                         .map_err(text)?;
                     sgd.step(&mut mlp, &mut x).map_err(text)?;
@@ -74,7 +77,7 @@ impl Conditioning {
                 }
                 epoch += 1;
             }
-            let labels = &train.labels[..sample.nrows()];
+            let labels = &labels[..sample.nrows()];
             mlp.load(sample.view(), Target::Classes(labels), 0)
                 .map_err(text)?;
             for (i, condition) in self.blocks(&mlp, &x)?.into_iter().enumerate() {

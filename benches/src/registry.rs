@@ -1,9 +1,13 @@
 //! The methods of all crates, by what they step.
 
-use opt_core::{Entry, Fisher, GaussNewton, HessianDiag, HessianProduct, PerSample, Scalar};
+use opt_core::{
+    Counted, Entry, Fisher, GaussNewton, HessianDiag, HessianProduct, PerSample, Scalar,
+};
 use opt_natural::Decompose;
+use opt_nn::Mlp;
 
-use crate::train::Network;
+/// What all methods train: a network that counts its evaluations.
+pub(crate) type Network = Counted<Mlp<f32>>;
 
 /// Those that train the networks of the experiments.
 pub(crate) fn networks() -> Vec<Entry<f32, Network>> {

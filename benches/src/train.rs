@@ -1,8 +1,7 @@
 //! Training networks: the choice of a learning rate for every method, then the runs that count.
 
-use opt_core::{Counted, Entry};
+use opt_core::Entry;
 use opt_data::{Crops, ImageShape};
-use opt_nn::Mlp;
 
 use crate::experiment::{Budget, Size, Training, Variant};
 use crate::results::{Point, Run};
@@ -15,11 +14,9 @@ mod memory;
 mod samples;
 mod session;
 
+pub(crate) use crate::registry::Network;
 pub(crate) use ensemble::together;
 pub(crate) use samples::{Samples, Split};
-
-/// What all methods train: a network that counts its evaluations.
-pub(crate) type Network = Counted<Mlp<f32>>;
 
 /// Random parts of images.
 #[derive(Clone, Debug)]

@@ -85,7 +85,8 @@ impl Job<'_> {
 
     fn conditioning(&mut self, config: &Conditioning) -> Result<results::Experiment, String> {
         let train = self.splits.mnist(10_000)?.train.clone();
-        let runs = config.run(&train, self.stop)?;
+        let images = train.dense().ok_or("MNIST is not sparse")?;
+        let runs = config.run((images, &train.labels), self.stop)?;
         let layers = config.spec().layers;
         let widths: Vec<_> = layers.iter().map(|layer| layer.units.to_string()).collect();
         let data = format!("mnist-train at 10x10, {} images", config.samples);

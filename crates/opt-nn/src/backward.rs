@@ -2,7 +2,8 @@
 
 use opt_core::{Scalar, each};
 
-use crate::batch::{Batch, grow};
+use crate::batch::Batch;
+use crate::buffer::grow;
 use crate::error::Error;
 use crate::linear::{Dense, Input, Linear};
 use crate::net::Net;

@@ -3,6 +3,7 @@ use opt_core::{Scalar, each};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use crate::buffer::{grow, view_mut};
 use crate::linear::Input;
 use crate::rows::each_row;
 use crate::shape::Shape;
@@ -304,36 +305,4 @@ pub(crate) fn check_width(what: &'static str, expected: usize, found: usize) -> 
         expected,
         found,
     })
-}
-
-/// Makes room for (rows, width) elements. A buffer never shrinks, so that a smaller batch and
-/// the next larger one allocate nothing.
-pub(crate) fn grow<T: Clone + Default>(
-    buffer: &mut Vec<T>,
-    rows: usize,
-    width: usize,
-) -> Result<(), Error> {
-    let too_large = || Error::BatchTooLarge { rows };
-    let len = rows.checked_mul(width).ok_or_else(too_large)?;
-    if let Some(more @ 1..) = len.checked_sub(buffer.len()) {
-        buffer.try_reserve_exact(more).map_err(|_| too_large())?;
-        buffer.resize(len, T::default());
-    }
-    Ok(())
-}
-
-/// The first `rows` rows of a buffer.
-pub(crate) fn view<F>(buffer: &[F], rows: usize, width: usize) -> Result<ArrayView2<'_, F>, Error> {
-    ArrayView2::from_shape((rows, width), &buffer[..rows * width])
-        .map_err(|_| Error::BatchTooLarge { rows })
-}
-
-/// The first `rows` rows of a buffer, mutable.
-pub(crate) fn view_mut<F>(
-    buffer: &mut [F],
-    rows: usize,
-    width: usize,
-) -> Result<ArrayViewMut2<'_, F>, Error> {
-    ArrayViewMut2::from_shape((rows, width), &mut buffer[..rows * width])
-        .map_err(|_| Error::BatchTooLarge { rows })
 }

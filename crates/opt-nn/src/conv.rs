@@ -9,8 +9,8 @@ use opt_core::Scalar;
 use opt_linalg::gemm;
 use rayon::prelude::*;
 
-use crate::batch::{grow, view, view_mut};
-use crate::linear::{Input, Linear, Work, add, scale};
+use crate::buffer::{add, grow, scale, view, view_mut};
+use crate::linear::{Group, Input, Linear, Work};
 use crate::rows::each_row;
 use crate::shape::Shape;
 use crate::{Convolution, Error};
@@ -23,23 +23,6 @@ const PIECE: usize = 1 << 18;
 
 /// Elements that are moved at once where a row of a kernel has no more.
 const SHORT: usize = 16;
-
-/// The buffers of one group of samples.
-#[derive(Clone)]
-pub(crate) struct Group<F> {
-    patches: Vec<F>,
-    /// Of the weight's shape.
-    partial: Vec<F>,
-    /// As `partial`, of one sample.
-    single: Vec<F>,
-}
-
-impl<F> Group<F> {
-    pub(crate) fn bytes(&self) -> usize {
-        let all = [&self.patches, &self.partial, &self.single];
-        all.into_iter().map(|buffer| size_of_val(&**buffer)).sum()
-    }
-}
 
 /// A convolution between maps of known shapes.
 #[derive(Clone, Copy, Debug)]

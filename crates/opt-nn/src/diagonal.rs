@@ -5,8 +5,9 @@ use opt_core::Scalar;
 
 use crate::Error;
 use crate::backward::sum_columns;
-use crate::batch::{Batch, grow};
-use crate::linear::{Input, Work, square};
+use crate::batch::Batch;
+use crate::buffer::{grow, square};
+use crate::linear::{Input, Work};
 use crate::net::Net;
 use crate::pass::Pass;
 use crate::rows::each_row;

@@ -3,10 +3,11 @@
 use ndarray::Array2;
 use opt_core::{Scalar, dot};
 
-use crate::batch::{check, check_inputs, grow, view};
+use crate::batch::{check, check_inputs};
+use crate::buffer::{grow, take, view};
 use crate::loss::misclassified;
 use crate::sparse::Inputs;
-use crate::threads::{chunk, pooled, take};
+use crate::threads::{chunk, pooled};
 use crate::{Error, Mlp, Target};
 
 /// How good a network is on a data set, in inference mode.

@@ -47,6 +47,7 @@ mod activation;
 mod backward;
 mod batch;
 mod bound;
+mod buffer;
 mod conv;
 mod curvature;
 mod diagonal;

@@ -1,11 +1,10 @@
 //! What a layer does to its input with its weight.
 
-use opt_core::{Scalar, each};
+use opt_core::Scalar;
 use opt_linalg::gemm;
 
 use crate::Error;
-use crate::batch::{view, view_mut};
-use crate::conv::Group;
+use crate::buffer::{square, view, view_mut};
 use crate::sparse::Words;
 
 /// A layer's input.
@@ -83,6 +82,23 @@ impl<F> Work<F> {
         let groups = self.groups.iter().map(Group::bytes).sum::<usize>();
         let squared = self.squared.iter().map(|buffer| size_of_val(&**buffer));
         groups + squared.sum::<usize>()
+    }
+}
+
+/// The buffers of one group of samples.
+#[derive(Clone)]
+pub(crate) struct Group<F> {
+    pub(crate) patches: Vec<F>,
+    /// Of the weight's shape.
+    pub(crate) partial: Vec<F>,
+    /// As `partial`, of one sample.
+    pub(crate) single: Vec<F>,
+}
+
+impl<F> Group<F> {
+    fn bytes(&self) -> usize {
+        let all = [&self.patches, &self.partial, &self.single];
+        all.into_iter().map(|buffer| size_of_val(&**buffer)).sum()
     }
 }
 
@@ -176,25 +192,4 @@ impl<F: Scalar> Linear<F> for Dense {
         }
         Ok(())
     }
-}
-
-/// `to ← from ∘ from`, in as much of the buffer as that takes.
-pub(crate) fn square<F: Scalar>(from: &[F], to: &mut Vec<F>) -> Result<(), Error> {
-    crate::batch::grow(to, from.len(), 1)?;
-    opt_core::each_parallel(&mut to[..from.len()], from, [], |_, v, []| (v * v, []));
-    Ok(())
-}
-
-/// `to ← β·to`; with β = 0, `to` is not read.
-pub(crate) fn scale<F: Scalar>(to: &mut [F], beta: F) {
-    if beta == F::zero() {
-        to.fill(F::zero());
-    } else if beta != F::one() {
-        to.iter_mut().for_each(|v| *v *= beta);
-    }
-}
-
-/// `to ← to + from`.
-pub(crate) fn add<F: Scalar>(to: &mut [F], from: &[F]) {
-    each(to, from, [], |to, v, []| (to + v, []));
 }

@@ -4,7 +4,8 @@ use ndarray::ArcArray2;
 use opt_core::{Layer, LayerKind, LayerPlace, Layered, Objective, ObserveInputs, ParamMap, Scalar};
 use rayon::prelude::*;
 
-use crate::batch::{Batch, check, view};
+use crate::batch::{Batch, check};
+use crate::buffer::view;
 use crate::linear::Input;
 use crate::linearize::Curvature;
 use crate::net::Net;

@@ -4,7 +4,8 @@ use ndarray::ArrayView2;
 use opt_core::{LayerPlace, ParamMap, Scalar, dot};
 use opt_norm::Running;
 
-use crate::batch::{Batch, grow, keep, view};
+use crate::batch::{Batch, keep};
+use crate::buffer::{grow, view};
 use crate::conv::Patches;
 use crate::error::Error;
 use crate::linear::{Dense, Input, Linear};

@@ -3,7 +3,7 @@
 use opt_core::Scalar;
 use opt_norm::{BatchNorm, Cache, Layout, Running};
 
-use crate::batch::grow;
+use crate::buffer::grow;
 use crate::error::Error;
 use crate::spec::Spec;
 

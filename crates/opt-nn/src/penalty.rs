@@ -4,7 +4,7 @@ use opt_core::{Scalar, each};
 use opt_linalg::gemm;
 
 use crate::Error;
-use crate::batch::{grow, view, view_mut};
+use crate::buffer::{grow, view, view_mut};
 use crate::linear::Dense;
 use crate::net::Net;
 use crate::pass::Pass;

@@ -3,7 +3,7 @@
 use opt_core::Scalar;
 
 use crate::Error;
-use crate::batch::grow;
+use crate::buffer::grow;
 use crate::rows::{each_pair, each_row};
 use crate::shape::Maps;
 

@@ -4,9 +4,10 @@ use ndarray::{ArcArray2, ArrayView1, ArrayView2};
 use opt_core::{Error as CoreError, ObserveInputs, Reparametrized, Scalar, State, Visit};
 use opt_norm::Running;
 
-use crate::batch::{check_width, view};
+use crate::batch::check_width;
+use crate::buffer::{take, view};
 use crate::sparse::Inputs;
-use crate::threads::{chunk, take};
+use crate::threads::chunk;
 use crate::whiten::Whitening;
 use crate::{Error, Mlp};
 

@@ -5,9 +5,8 @@ use opt_core::Scalar;
 use sprs::CsMatViewI;
 
 use crate::Error;
-use crate::linear::scale;
+use crate::buffer::{scale, take};
 use crate::rows::each_row;
-use crate::threads::take;
 
 /// Inputs of a network, of shape (batch, inputs): all of them, or those that are not 0, by rows
 /// (CSR), such as the counts of a text's words. What takes inputs takes either as it is.

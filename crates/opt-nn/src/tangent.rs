@@ -5,7 +5,8 @@ use opt_core::{Scalar, each};
 
 use crate::Error;
 use crate::backward::sum_columns;
-use crate::batch::{Batch, grow};
+use crate::batch::Batch;
+use crate::buffer::grow;
 use crate::linear::{Input, Work};
 use crate::net::Net;
 use crate::pass::Pass;

@@ -1,6 +1,5 @@
 //! How much of a batch, and of the network, is worth the thread pool.
 
-use ndarray::{ArrayView2, Axis};
 use opt_core::Scalar;
 
 use crate::net::Net;
@@ -35,9 +34,4 @@ pub(crate) fn chunk<F: Scalar>(net: &Net<F>, patches: bool) -> usize {
         (shape.positions() * kept).max(shape.output.len())
     });
     (WIDE / widths.max().unwrap_or(1).max(1)).clamp(1, CHUNK)
-}
-
-pub(crate) fn take<F>(a: ArrayView2<'_, F>, start: usize, end: usize) -> ArrayView2<'_, F> {
-    let (_, from) = a.split_at(Axis(0), start);
-    from.split_at(Axis(0), end - start).0
 }

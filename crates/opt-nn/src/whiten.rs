@@ -5,7 +5,7 @@ use opt_core::{Scalar, all_finite, each};
 use opt_linalg::gemm;
 
 use crate::Error;
-use crate::batch::{grow, view, view_mut};
+use crate::buffer::{grow, view, view_mut};
 use crate::rows::each_row;
 
 /// ĥ = U·(h − c) for every row h of a layer's input.
