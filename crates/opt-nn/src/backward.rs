@@ -5,11 +5,14 @@ use opt_core::{Scalar, each};
 use crate::batch::Batch;
 use crate::buffer::grow;
 use crate::error::Error;
-use crate::linear::{Dense, Input, Linear};
+use crate::linear::{Input, Linear};
 use crate::net::Net;
 use crate::norm::Norms;
 use crate::pass::Pass;
 use crate::rows::each_row;
+
+/// Of a layer, and of the one below.
+type Slopes<'a, F> = (&'a [F], &'a mut [F]);
 
 impl<F: Scalar> Net<F> {
     /// From the last layer's ∂loss/∂output to every layer's ∂loss/∂a, and, if there is a `g`, to
@@ -81,6 +84,28 @@ impl<F: Scalar> Net<F> {
         Ok(())
     }
 
+    /// The slope by a of layer `index`, and room for that by what the layer below hands up; none below
+    /// the first.
+    pub(crate) fn slopes<'a>(
+        &self,
+        index: usize,
+        batch: &Batch<F>,
+        (deltas, lifted): (&'a mut [Vec<F>], &'a mut Vec<F>),
+    ) -> Result<Option<Slopes<'a, F>>, Error> {
+        let Some(under) = index.checked_sub(1) else {
+            return Ok(None);
+        };
+        let len = self.rows(index, batch) * self.spec.layers[index].units;
+        let long = self.shapes[index].input.len();
+        let (below, own) = deltas.split_at_mut(index);
+        let under = match self.spec.layers[under].pool {
+            Some(_) => lifted,
+            None => &mut below[under],
+        };
+        grow(under, batch.rows, long)?;
+        Ok(Some((&own[0][..len], &mut under[..batch.rows * long])))
+    }
+
     /// Writes the gradient of γ and β of a layer that is normalized.
     pub(crate) fn normalized(&self, index: usize, norms: &Norms<F>, g: &mut [F]) {
         let (places, segments) = (self.places[index], self.params.segments());
@@ -113,14 +138,14 @@ impl<F: Scalar> Net<F> {
         let to = &mut g[segments[places.weight].range.clone()];
         let delta = &pass.deltas[index][..rows * units];
         let (zero, buffers) = (F::zero(), &mut pass.buffers);
-        if self.whitening[index].is_some() {
-            let input = Input::Dense(&pass.whitened[index]);
-            self.dense(index)
-                .gradient(delta, input, zero, to, buffers)?;
-        } else if pass.keep && self.patches(index).is_some() {
-            let input = Input::Dense(&pass.patches[index]);
-            self.dense(index)
-                .gradient(delta, input, zero, to, buffers)?;
+        // Rows of h that are there are those of a dense layer.
+        let kept = match self.whitening[index] {
+            Some(_) => Some(&pass.whitened[index]),
+            None => (self.patches(index).filter(|_| pass.keep)).map(|_| &pass.patches[index]),
+        };
+        if let Some(rows) = kept {
+            let rows = Input::Dense(rows);
+            (self.dense(index)).gradient(delta, rows, zero, to, buffers)?;
         } else {
             let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
             self.linear(index, |linear| {
@@ -146,19 +171,12 @@ impl<F: Scalar> Net<F> {
         batch: &Batch<F>,
         pass: &mut Pass<F>,
     ) -> Result<(), Error> {
-        let Some(under) = index.checked_sub(1) else {
+        let slopes = (&mut *pass.deltas, &mut pass.lifted);
+        let Some((delta, under)) = self.slopes(index, batch, slopes)? else {
             return Ok(());
         };
-        let Dense { units, fan_in } = self.dense(index);
-        let (rows, long) = (self.rows(index, batch), self.shapes[index].input.len());
-        let (below, delta) = pass.deltas.split_at_mut(index);
-        let under = match self.spec.layers[under].pool {
-            Some(_) => &mut pass.lifted,
-            None => &mut below[under],
-        };
-        grow(under, batch.rows, long)?;
-        let (weight, delta) = (self.weight(index, x), &delta[0][..rows * units]);
-        let (zero, under) = (F::zero(), &mut under[..batch.rows * long]);
+        let (rows, fan_in) = (self.rows(index, batch), self.shapes[index].fan_in);
+        let (weight, zero) = (self.weight(index, x), F::zero());
         let Some(whitening) = &self.whitening[index] else {
             let buffers = &mut pass.buffers;
             return self.linear(index, |linear| {

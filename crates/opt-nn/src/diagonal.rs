@@ -102,23 +102,13 @@ impl<F: Scalar> Net<F> {
         batch: &Batch<F>,
         tangent: &mut Tangent<F>,
     ) -> Result<(), Error> {
-        let Some(under) = index.checked_sub(1) else {
+        let slopes = (&mut *tangent.deltas, &mut tangent.lifted);
+        let Some((own, under)) = self.slopes(index, batch, slopes)? else {
             return Ok(());
         };
-        let (rows, long) = (self.rows(index, batch), self.shapes[index].input.len());
         let weight = self.weight(index, x);
         square(weight, &mut tangent.squared)?;
-        let (below, own) = tangent.deltas.split_at_mut(index);
-        let under = match self.spec.layers[under].pool {
-            Some(_) => &mut tangent.lifted,
-            None => &mut below[under],
-        };
-        grow(under, batch.rows, long)?;
-        let own = &own[0][..rows * self.spec.layers[index].units];
-        let (weight, under) = (
-            &tangent.squared[..weight.len()],
-            &mut under[..batch.rows * long],
-        );
+        let weight = &tangent.squared[..weight.len()];
         let buffers = &mut tangent.buffers;
         self.linear(index, |linear| {
             linear.backward(weight, own, F::zero(), under, buffers)

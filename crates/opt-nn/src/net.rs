@@ -184,11 +184,22 @@ impl<F: Scalar> Net<F> {
         batch: &'a Batch<F>,
         [outputs, pooled]: [&'a [Vec<F>]; 2],
     ) -> Input<'a, F> {
-        match index.checked_sub(1) {
-            None => batch.input(),
-            Some(below) if self.spec.layers[below].pool.is_some() => Input::Dense(&pooled[below]),
-            Some(below) => Input::Dense(&outputs[below]),
-        }
+        let handed = self.handed(index, [outputs, pooled]);
+        handed.unwrap_or_else(|| batch.input())
+    }
+
+    /// What the layer below `index` hands up, of its outputs and of what they are pooled to; none below
+    /// the first.
+    pub(crate) fn handed<'a>(
+        &self,
+        index: usize,
+        [outputs, pooled]: [&'a [Vec<F>]; 2],
+    ) -> Option<Input<'a, F>> {
+        let below = index.checked_sub(1)?;
+        Some(Input::Dense(match self.spec.layers[below].pool {
+            Some(_) => &pooled[below],
+            None => &outputs[below],
+        }))
     }
 
     /// The rows of h of layer `index` after `forward`, of shape (rows, fan_in), before whitening: its

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::backward::sum_columns;
 use crate::batch::Batch;
 use crate::buffer::grow;
-use crate::linear::{Input, Work};
+use crate::linear::Work;
 use crate::net::Net;
 use crate::pass::Pass;
 use crate::rows::each_row;
@@ -95,20 +95,6 @@ impl<F: Scalar> Net<F> {
         Ok(())
     }
 
-    /// R{h} of what goes into layer `index`; none for the first.
-    fn input_along<'a>(
-        &self,
-        index: usize,
-        outputs: &'a [Vec<F>],
-        pooled: &'a [Vec<F>],
-    ) -> Option<Input<'a, F>> {
-        let below = index.checked_sub(1)?;
-        Some(Input::Dense(match self.spec.layers[below].pool {
-            Some(_) => &pooled[below],
-            None => &outputs[below],
-        }))
-    }
-
     /// R{a} = L(V, h) + L(W, R{h below}) + v_b and R{h} = h′ ⊙ R{a} of layer `index`.
     fn forward_along(
         &self,
@@ -127,7 +113,7 @@ impl<F: Scalar> Net<F> {
         grow(output, rows, units)?;
         let (a, buffers) = (&mut a[..rows * units], &mut tangent.buffers);
         let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
-        let along = self.input_along(index, below, under);
+        let along = self.handed(index, [below, under]);
         let (weight, velocity) = (self.weight(index, x), self.weight(index, v));
         self.linear(index, |linear| {
             linear.forward(velocity, input, F::zero(), a, buffers)?;
@@ -176,7 +162,7 @@ impl<F: Scalar> Net<F> {
         let segments = self.params.segments();
         let weights = &mut out[segments[places.weight].range.clone()];
         let input = self.input(index, batch, [&pass.outputs, &pass.pooled]);
-        let along = self.input_along(index, &tangent.outputs, &tangent.pooled);
+        let along = self.handed(index, [&tangent.outputs, &tangent.pooled]);
         let along = along.filter(|_| hessian);
         let (delta, buffers) = (&tangent.deltas[index][..len], &mut tangent.buffers);
         self.linear(index, |linear| {
@@ -206,18 +192,11 @@ impl<F: Scalar> Net<F> {
         pass: &Pass<F>,
         tangent: &mut Tangent<F>,
     ) -> Result<(), Error> {
-        let Some(under) = index.checked_sub(1) else {
+        let slopes = (&mut *tangent.deltas, &mut tangent.lifted);
+        let Some((delta, under)) = self.slopes(index, batch, slopes)? else {
             return Ok(());
         };
-        let len = self.rows(index, batch) * self.spec.layers[index].units;
-        let long = self.shapes[index].input.len();
-        let (below, own) = tangent.deltas.split_at_mut(index);
-        let under = match self.spec.layers[under].pool {
-            Some(_) => &mut tangent.lifted,
-            None => &mut below[under],
-        };
-        grow(under, batch.rows, long)?;
-        let (delta, under) = (&own[0][..len], &mut under[..batch.rows * long]);
+        let len = delta.len();
         let (weight, velocity) = (self.weight(index, x), self.weight(index, v));
         let buffers = &mut tangent.buffers;
         self.linear(index, |linear| {
