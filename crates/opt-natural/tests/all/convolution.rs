@@ -2,10 +2,11 @@
 
 use ndarray::{Array1, Array2};
 use opt_core::{Layered, Method, Objective, SampledFisher};
-use opt_natural::{Kfac, NaturalGradient, StepSize, fisher};
+use opt_natural::{Kfac, NaturalGradient, fisher};
 use opt_nn::{Activation, Convolution, Init, Layer, Loss, Mlp, Pool, Spec, Target};
 
 use crate::common::{buffers, digits, wave};
+use crate::kfac::fixed;
 
 const ROWS: usize = 7;
 const CLASSES: usize = 3;
@@ -81,17 +82,6 @@ fn the_exact_matrix_is_that_of_the_samples_own_gradients() {
     assert!(mlp.value(&moved).unwrap() < before);
 }
 
-fn kfac(damping: f64) -> Kfac {
-    Kfac {
-        lr: 1.0,
-        momentum: 0.0,
-        damping,
-        damping_decay: 1.0,
-        step_size: StepSize::Fixed,
-        ..Kfac::default()
-    }
-}
-
 /// Expectations over samples and positions, and |T| once: Grosse & Martens 2016, equations of
 /// theorem 1, number by number.
 #[test]
@@ -117,7 +107,7 @@ fn factors_are_those_of_the_paper() {
             *g += positions as f64 * mean;
         }
     }
-    let mut method = kfac(0.1).method(mlp.params(), mlp.places()).unwrap();
+    let mut method = fixed(0.1).method(mlp.params(), mlp.places()).unwrap();
     method.step(&mut mlp, &mut x).unwrap();
     let state = buffers(&mut method);
     for (name, expected) in [("A/layer0.weight", a), ("G/layer0.weight", g)] {
@@ -154,7 +144,7 @@ fn the_product_is_the_exact_block_where_positions_are_independent() {
     mlp.load(all.view(), Target::Values(targets.view()), 0)
         .unwrap();
     let exact = fisher(&mut mlp, &x, Some(0)).unwrap();
-    let mut method = kfac(0.1).method(mlp.params(), mlp.places()).unwrap();
+    let mut method = fixed(0.1).method(mlp.params(), mlp.places()).unwrap();
     method.step(&mut mlp, &mut x).unwrap();
     let state = buffers(&mut method);
     let (a, g) = (&state["A/layer0.weight"], state["G/layer0.weight"][[0, 0]]);

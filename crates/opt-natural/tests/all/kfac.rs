@@ -10,7 +10,7 @@ use opt_nn::{Activation, Init, Mlp, Spec, Target};
 use crate::common::{buffers, digits};
 use crate::linear::Linear;
 
-fn fixed(damping: f64) -> Kfac {
+pub(crate) fn fixed(damping: f64) -> Kfac {
     Kfac {
         lr: 1.0,
         momentum: 0.0,
