@@ -132,6 +132,13 @@ fn training(config: &Training) -> Result<(), String> {
         )?;
         let set = together(config, name, &variant.method);
         build(&format!("{key}.set"), &entries, &variant.method, &set)?;
+        let entry = find_entry(&entries, &variant.method).map_err(|e| format!("{key}: {e}"))?;
+        if variant.layer_rates.is_some() && !entry.is_elementwise() {
+            let method = &variant.method;
+            return Err(format!(
+                "{key}.layer_rates: must not be there, as {method} is not elementwise"
+            ));
+        }
     }
     grid(config, &entries)
 }

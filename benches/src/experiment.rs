@@ -171,6 +171,8 @@ pub(crate) struct Variant {
     pub(crate) input_dropout: Option<f64>,
     /// Other dropout of the hidden layers than the experiment's.
     pub(crate) dropout: Option<f64>,
+    /// Of an elementwise method: every layer has the rate of the one above it times this.
+    pub(crate) layer_rates: Option<f64>,
     /// Another minibatch than the experiment's.
     pub(crate) batch: Option<usize>,
     /// Whether all updates see the same minibatch.

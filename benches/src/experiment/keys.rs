@@ -159,6 +159,7 @@ const TRAINING: &[Key] = &[
     ("variant.*.activation", ACTIVATIONS),
     ("variant.*.input_dropout", Share),
     ("variant.*.dropout", Share),
+    ("variant.*.layer_rates", Positive(1e3)),
     ("variant.*.batch", Whole(1, 59_999)),
     ("variant.*.fixed", Flag),
     ("variant.*.curvature", Whole(1, 59_999)),

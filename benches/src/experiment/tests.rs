@@ -99,6 +99,7 @@ variant.v.standardize = true
 variant.v.activation = "tanh"
 variant.v.input_dropout = 0.5
 variant.v.dropout = 0.5
+variant.v.layer_rates = 3.0
 variant.v.batch = 10
 variant.v.fixed = false
 variant.v.curvature = 10
@@ -346,6 +347,11 @@ fn values_that_do_not_go_together_are_refused() {
             "variant.v.set.lr = 0.1",
             "variant.v.set.momentum = 0.1",
             "variant.v.set",
+        ),
+        (
+            "variant.v.method = \"sgd\"",
+            "variant.v.method = \"kfac\"",
+            "variant.v.layer_rates",
         ),
         (
             "variant.v.method = \"sgd\"",

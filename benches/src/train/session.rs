@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
-use opt_core::{AnyMethod, Counted, Fallback, Layered, Objective};
+use opt_core::{AnyMethod, Counted, Fallback, Grouped, Layered, Objective, Segment, Train};
 use opt_data::{Batches, gather_labels};
 use opt_nn::{Mlp, Target};
 
-use crate::experiment::{Kind, Schedule};
+use crate::experiment::{Kind, Schedule, Variant};
 use crate::setting::named;
 use crate::train::{Contender, Cropping, Network, Samples, Trainer};
 
@@ -180,44 +180,19 @@ impl Trainer<'_> {
         value: f64,
         seed: u64,
     ) -> Result<Session<'_>, String> {
-        let train = &self.data(&contender.variant).train;
         let (training, entry) = (self.training, contender.entry);
         let variant = &contender.variant;
-        let shape = self.shape();
-        let mut spec = training.model.spec(shape, train.classes, variant.norm);
-        if let Some(rate) = variant.input_dropout {
-            spec.input_dropout = rate;
-        }
-        if let (Some(rate), Some((_, hidden))) = (variant.dropout, spec.layers.split_last_mut()) {
-            let dense = hidden
-                .iter_mut()
-                .filter(|layer| layer.convolution.is_none());
-            dense.for_each(|layer| layer.dropout = rate);
-        }
-        if let Some(other) = contender.variant.activation {
-            let own = training.model.activation.activation();
-            let hidden = spec
-                .layers
-                .iter_mut()
-                .filter(|layer| layer.activation == own);
-            hidden.for_each(|layer| layer.activation = other.activation());
-        }
-        let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
-        if let Some(inputs) = train.dense() {
-            mlp.set_statistics(inputs.clone())
-                .map_err(|e| e.to_string())?;
-        }
+        let train = &self.data(variant).train;
+        let mlp = self.network(variant, train)?;
         let x = match training.model.init() {
             Some(init) => mlp.init(init, seed),
             None => vec![0.0; mlp.params().len()],
         };
-        let set = contender.set(value);
         let network = Counted::new(mlp);
-        let built = entry.build(&named(&set), &network);
-        let method = built.map_err(|e| format!("{}: {e}", contender.name))?;
+        let made = method(contender, value, &network);
         let decays = !training.constant.contains(&contender.name)
             && entry.fields().first().is_some_and(|f| f.name == "lr");
-        let batch = contender.variant.batch.unwrap_or(training.batch);
+        let batch = variant.batch.unwrap_or(training.batch);
         let batches = Batches::new(train.labels.len(), batch, seed);
         let parts = self.cropping.map(|cropping| {
             let mut of = cropping.clone();
@@ -229,8 +204,8 @@ impl Trainer<'_> {
             }
         });
         Ok(Session {
-            fixed: contender.variant.fixed,
-            curvature: contender.variant.curvature.unwrap_or(batch).min(batch),
+            fixed: variant.fixed,
+            curvature: variant.curvature.unwrap_or(batch).min(batch),
             schedule: if decays {
                 training.schedule
             } else {
@@ -238,15 +213,88 @@ impl Trainer<'_> {
             },
             kind: training.model.kind,
             lr: value,
+            method: made.map_err(|e| format!("{}: {e}", contender.name))?,
             network,
             done: 0,
             training_time: Duration::ZERO,
-            method,
             x,
             batches: batches.map_err(|e| e.to_string())?,
             train,
             parts,
             seed,
         })
+    }
+
+    /// The experiment's network, as the variant has it.
+    fn network(&self, variant: &Variant, train: &Samples) -> Result<Mlp<f32>, String> {
+        let model = &self.training.model;
+        let mut spec = model.spec(self.shape(), train.classes, variant.norm);
+        if let Some(rate) = variant.input_dropout {
+            spec.input_dropout = rate;
+        }
+        if let (Some(rate), Some((_, hidden))) = (variant.dropout, spec.layers.split_last_mut()) {
+            let dense = hidden
+                .iter_mut()
+                .filter(|layer| layer.convolution.is_none());
+            dense.for_each(|layer| layer.dropout = rate);
+        }
+        if let Some(other) = variant.activation {
+            let own = model.activation.activation();
+            let hidden = spec
+                .layers
+                .iter_mut()
+                .filter(|layer| layer.activation == own);
+            hidden.for_each(|layer| layer.activation = other.activation());
+        }
+        let mut mlp = Mlp::new(spec).map_err(|e| e.to_string())?;
+        if let Some(inputs) = train.dense() {
+            mlp.set_statistics(inputs.clone())
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(mlp)
+    }
+}
+
+/// The contender's method, with this value of its first hyper-parameter; in a group for each layer
+/// if they have rates of their own.
+fn method(
+    contender: &Contender<'_>,
+    value: f64,
+    network: &Network,
+) -> Result<AnyMethod<f32, Network>, opt_core::Error> {
+    let (entry, set) = (contender.entry, contender.set(value));
+    let tuned = entry.fields().first();
+    let (Some(ratio), Some(tuned)) = (contender.variant.layer_rates, tuned) else {
+        return entry.build(&named(&set), network);
+    };
+    let segments = network.params().segments();
+    let places = network.places().iter();
+    let first: Vec<usize> = places
+        .map(|place| segments[place.weight].range.start)
+        .collect();
+    let layers: Vec<_> = (0..first.len())
+        .map(|layer| {
+            let mut own = set.clone();
+            let rate = value * ratio.powi((first.len() - 1 - layer) as i32);
+            own.insert(tuned.name.clone(), rate.into());
+            let has = |segment: &Segment| {
+                // What stands behind a layer's weight is its own, as far as the next one's.
+                first.partition_point(|&start| start <= segment.range.start) == layer + 1
+            };
+            (format!("layer{layer}"), own, has)
+        })
+        .collect();
+    let sets: Vec<_> = layers.iter().map(|(_, own, _)| named(own)).collect();
+    let groups: Vec<Grouped<'_>> = layers
+        .iter()
+        .zip(&sets)
+        .map(|((name, _, has), set)| (&**name, &**set, has as _))
+        .collect();
+    match entry.groups(&groups, network.params()) {
+        Some(update) => Ok(Box::new(Train::new(update?))),
+        None => Err(opt_core::Error::Groups(format!(
+            "{} is not elementwise",
+            entry.name()
+        ))),
     }
 }

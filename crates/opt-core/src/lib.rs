@@ -46,7 +46,7 @@ pub use objective::{
 #[doc(hidden)] // for `forward_objective!`
 pub use objective::{MatrixView, VectorView};
 pub use params::{ParamMap, Segment};
-pub use registry::{AnyMethod, Entry, Set, find as find_entry};
+pub use registry::{AnyMethod, Entry, Grouped, Set, find as find_entry};
 pub use scalar::Scalar;
 pub use state::{
     Accumulate, Average, Averaging, Bits, Incomplete, Named, Parameters, Prefixed, Restored, Run,
@@ -62,3 +62,8 @@ pub use update::{
     AnyRule, ArrayPart, Bf16, Elementwise, FirstOrder, Groups, GroupsBuilder, Packing, Part,
     Rounding, Rule, Slot, Step, Storage, Takes, Trusted, Typed, Update, each_parallel,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,11 +5,11 @@ use std::fmt;
 use crate::error::Error;
 use crate::method::Method;
 use crate::objective::Objective;
-use crate::params::ParamMap;
+use crate::params::{ParamMap, Segment};
 use crate::scalar::Scalar;
 use crate::train::Train;
 use crate::tune::{Field, Hyper, Value, list};
-use crate::update::{FirstOrder, Rule, Storage, Update};
+use crate::update::{FirstOrder, Groups, Rule, Storage, Update};
 
 /// A method with its state, whose type has been forgotten.
 pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
@@ -17,7 +17,11 @@ pub type AnyMethod<F, O> = Box<dyn Method<F, O>>;
 /// Hyper-parameters that differ from the defaults, by name.
 pub type Set<'a> = [(&'a str, Value)];
 
+/// A group's name, the settings of its own, and whether it has a segment.
+pub type Grouped<'a> = (&'a str, &'a Set<'a>, &'a dyn Fn(&Segment) -> bool);
+
 type BuildUpdate<F> = Build<Box<dyn Update<F>>, ParamMap>;
+type BuildGroups<F> = dyn Fn(&[Grouped<'_>], &ParamMap) -> Result<Groups<F>, Error> + Send + Sync;
 type Check = dyn Fn(&Set<'_>) -> Result<(), Error> + Send + Sync;
 type Build<T, O> = dyn Fn(&Set<'_>, &O) -> Result<T, Error> + Send + Sync;
 
@@ -29,6 +33,7 @@ pub struct Entry<F: Scalar, O: ?Sized> {
     check: Box<Check>,
     build: Box<Build<AnyMethod<F, O>, O>>,
     update: Option<Box<BuildUpdate<F>>>,
+    groups: Option<Box<BuildGroups<F>>>,
 }
 
 impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
@@ -43,7 +48,7 @@ impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
             update.store(storage, &|_| false)?;
             Ok::<_, Error>(update)
         };
-        let same = make.clone();
+        let (same, each) = (make.clone(), checked.clone());
         Self {
             name,
             fields,
@@ -56,6 +61,13 @@ impl<F: Scalar, O: Objective<F> + ?Sized + 'static> Entry<F, O> {
             }),
             update: Some(Box::new(move |set, params| {
                 Ok(Box::new(same(set, params)?))
+            })),
+            groups: Some(Box::new(move |groups, params| {
+                let mut builder = Groups::builder();
+                for (name, set, chooses) in groups {
+                    builder = builder.rule(*name, chooses, changed(&each, set)?);
+                }
+                builder.build(params)
             })),
         }
     }
@@ -79,6 +91,7 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
                 Ok(Box::new(build(changed(&hyper, set)?, objective)?))
             }),
             update: None,
+            groups: None,
         }
     }
 
@@ -90,6 +103,12 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
     /// The hyper-parameters with their defaults. The first is the one to tune.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Whether it moves every parameter by itself, so that [`update`](Self::update) and
+    /// [`groups`](Self::groups) have it.
+    pub fn is_elementwise(&self) -> bool {
+        self.update.is_some()
     }
 
     /// Whether these settings are in range, without an objective.
@@ -119,6 +138,19 @@ impl<F: Scalar, O: ?Sized> Entry<F, O> {
         params: &ParamMap,
     ) -> Option<Result<Box<dyn Update<F>>, Error>> {
         self.update.as_ref().map(|build| build(set, params))
+    }
+
+    /// The same in groups of segments, each with settings of its own, if the method is elementwise.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and [`Error::Groups`] as of
+    /// [`GroupsBuilder::build`](crate::GroupsBuilder::build).
+    pub fn groups(
+        &self,
+        groups: &[Grouped<'_>],
+        params: &ParamMap,
+    ) -> Option<Result<Groups<F>, Error>> {
+        self.groups.as_ref().map(|build| build(groups, params))
     }
 }
 
@@ -173,7 +205,7 @@ impl<F: Scalar, O: ?Sized> fmt::Debug for Entry<F, O> {
         f.debug_struct("Entry")
             .field("name", &self.name)
             .field("fields", &self.fields)
-            .field("elementwise", &self.update.is_some())
+            .field("elementwise", &self.is_elementwise())
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use opt_core::{
-    Error, FirstOrder, Groups, Objective, ParamMap, Part, Rule, Snapshot, Tune, Update,
+    Error, FirstOrder, Grouped, Groups, Objective, ParamMap, Part, Rule, Segment, Snapshot, Tune,
+    Update,
 };
 use opt_firstorder::{
     Adam, AdamW, AmsGrad, DeltaBarDelta, Gains, Momentum, RmsProp, RpropPlus, Sgd, zoo,
@@ -238,6 +239,42 @@ fn groups_are_optimizers_of_their_own() {
     resumed.scale("lr", 0.05).unwrap();
     resumed.apply(&mut y, &g).unwrap();
     assert_eq!(x, y);
+}
+
+/// Every elementwise method of the registry, each group with a rate of its own.
+#[test]
+fn groups_by_name_are_optimizers_of_their_own() {
+    let params = ParamMap::new([("w", vec![3]), ("b", vec![2])]).unwrap();
+    let mut tried = 0;
+    for entry in zoo::<f64, dyn Objective<f64>>() {
+        let rate = entry.fields()[0].name.clone();
+        let (low, high) = ([(&*rate, 0.01.into())], [(&*rate, 0.03.into())]);
+        let (w, b) = (|s: &Segment| s.name == "w", |s: &Segment| s.name == "b");
+        let Some(made) = entry.groups(&[("low", &low, &w), ("high", &high, &b)], &params) else {
+            assert!(!entry.is_elementwise());
+            continue;
+        };
+        let own = |set: &[_; 1], n| {
+            let params = ParamMap::flat(n).unwrap();
+            entry.update(set, &params).unwrap().unwrap()
+        };
+        let (mut made, mut low, mut high) = (made.unwrap(), own(&low, 3), own(&high, 2));
+        let mut x: Vec<f64> = (0..5).map(wave).collect();
+        let mut y = x.clone();
+        for t in 0..5 {
+            let g: Vec<f64> = (0..5).map(|i| wave(i + 7 * t)).collect();
+            made.apply(&mut x, &g).unwrap();
+            low.apply(&mut y[..3], &g[..3]).unwrap();
+            high.apply(&mut y[3..], &g[3..]).unwrap();
+        }
+        assert_eq!(x, y, "{}", entry.name());
+        tried += 1;
+        let unknown = [("rat", 0.1.into())];
+        let groups: [Grouped<'_>; 2] = [("low", &unknown, &w), ("high", &[], &b)];
+        let error = entry.groups(&groups, &params).unwrap().unwrap_err();
+        assert!(matches!(error, Error::UnknownHyper { .. }));
+    }
+    assert!(tried > 15, "{tried}");
 }
 
 #[test]
