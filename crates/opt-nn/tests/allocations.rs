@@ -13,7 +13,7 @@ use opt_core::{
     Fisher, GaussNewton, HessianDiag, HessianProduct, Layered, Objective, PerSample,
     Reparametrized, SampledFisher,
 };
-use opt_nn::{Activation, Loss, Mlp, Target, gemm};
+use opt_nn::{Activation, BatchNorm, Convolution, Layer, Loss, Mlp, Pool, Spec, Target, gemm};
 use opt_testkit::Counting;
 
 #[global_allocator]
@@ -143,6 +143,70 @@ fn none_after_the_first_step() {
         .build()
         .unwrap();
     pool.install(|| [false, true].map(run));
+}
+
+/// Allocations of a convolution's products in eight groups of samples, each in one piece.
+fn convolved(samples: usize, (positions, fan_in, units): (usize, usize, usize)) -> [u64; 3] {
+    let mut all = [0; 3];
+    for group in (0..samples).collect::<Vec<_>>().chunks(samples.div_ceil(8)) {
+        let rows = group.len() * positions;
+        let mut h = Array2::<f32>::zeros((rows, fan_in));
+        let (mut a, mut w) = (Array2::zeros((rows, units)), Array2::zeros((units, fan_in)));
+        all[0] += count(|| gemm(1.0, h.view(), w.t(), 0.0, a.view_mut()).unwrap());
+        all[1] += count(|| gemm(1.0, a.t(), h.view(), 0.0, w.view_mut()).unwrap());
+        all[2] += count(|| gemm(1.0, a.view(), w.view(), 0.0, h.view_mut()).unwrap());
+    }
+    all
+}
+
+fn convolution() {
+    let filters = Convolution {
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
+    let mut spec = Spec::classifier(&[192, 10], Activation::Relu);
+    spec.image = Some([8, 8, 3]);
+    let mut first = Layer::convolution(5, filters, Activation::Relu);
+    first.pool = Some(Pool::max(2, 2));
+    let mut second = Layer::convolution(6, filters, Activation::Relu);
+    second.norm = Some(BatchNorm::default());
+    spec.layers.splice(..0, [first, second]);
+    let mut net = Mlp::<f32>::new(spec).unwrap();
+    let (x, inputs, classes) = (parameters(&net, 1), data(128, 192), labels(128, 10));
+    let mut g = vec![0.0; x.len()];
+    let mut step = |rows: usize| {
+        let inputs = inputs.view().split_at(ndarray::Axis(0), rows).0;
+        let load = count(|| {
+            net.load(inputs, Target::Classes(&classes[..rows]), 7)
+                .unwrap()
+        });
+        let grad = count(|| assert!(net.grad(&x, &mut g).unwrap().is_finite()));
+        let value = count(|| assert!(net.value(&x).unwrap().is_finite()));
+        [load, grad, value]
+    };
+    assert!(step(128)[0] > 0, "the counter counts");
+    for rows in [128, 50, 1, 127, 128] {
+        let [[a, ga, _], [b, gb, ub]] = [(64, 27, 5), (16, 45, 6)].map(|of| convolved(rows, of));
+        let (mut h, mut out) = (Array2::<f32>::zeros((rows, 96)), Array2::zeros((rows, 10)));
+        let mut w = Array2::zeros((10, 96));
+        let forward = count(|| gemm(1.0, h.view(), w.t(), 0.0, out.view_mut()).unwrap());
+        let dense = count(|| gemm(1.0, out.t(), h.view(), 0.0, w.view_mut()).unwrap())
+            + count(|| gemm(1.0, out.view(), w.view(), 0.0, h.view_mut()).unwrap());
+        let value = a + b + forward;
+        let grad = value + ga + gb + ub + dense;
+        assert!(!cfg!(feature = "openblas") || grad == 0);
+        assert_eq!(step(rows), [0, grad, value], "{rows} rows");
+    }
+}
+
+#[test]
+fn nor_do_convolutions_allocate() {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    pool.install(convolution);
 }
 
 fn curvature() {
