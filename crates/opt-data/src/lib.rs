@@ -103,3 +103,8 @@ pub use svmlight::{FirstIndex, Svmlight};
 pub use table::{Column, Header, Table};
 #[cfg(any(feature = "lapack", feature = "faer"))]
 pub use zca::Zca;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -72,6 +72,9 @@ fn every_bad_field_is_named() {
 #[test]
 fn film_reviews_are_those_that_were_published() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/data");
+    if !dir.exists() {
+        return eprintln!("skipped: the sentences are in the repository, not in the package");
+    }
     let (train, test) = reviews(&dir, 2_000, 0).unwrap();
     assert_eq!((train.labels.len(), test.labels.len()), (8_568, 2_000));
     let positive = |data: &SparseDataset| data.labels.iter().filter(|l| **l == 1).count();

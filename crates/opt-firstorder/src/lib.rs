@@ -119,7 +119,7 @@ pub use opt_core::{
 
 /// The examples of the README are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 /// n/d, and 0 where d is 0.

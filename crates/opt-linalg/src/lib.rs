@@ -67,3 +67,8 @@ pub use openblas::{OPENBLAS_CORETYPE, better_kernels, openblas_kernels};
 pub use symmetric::{gram, mirror};
 #[cfg(any(feature = "lapack", feature = "faer"))]
 pub use whitening::{Form, Whitening, WhiteningOptions};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -159,3 +159,8 @@ pub use opt_linalg::{
 pub use preconditioner::ProngDirection;
 pub use prong::{Extent, HeavyBall, Prong, ProngMethod, ProngPlus};
 pub use zoo::zoo;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -86,3 +86,8 @@ pub use opt_norm::{BatchNorm, Variance};
 pub use pool::{Pool, PoolKind};
 pub use sparse::Inputs;
 pub use spec::{Convolution, Layer, Spec};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -38,3 +38,8 @@ pub use batch::{BatchNorm, Cache, Layout, Variance};
 pub use error::Error;
 pub use layer::{LayerCache, LayerNorm};
 pub use running::Running;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

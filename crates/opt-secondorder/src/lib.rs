@@ -85,3 +85,8 @@ pub use vsgd::{Form, Vsgd};
 pub use vsgd_direction::{VsgdDirection, VsgdMethod};
 pub use wolfe::{Outcome, Wolfe};
 pub use zoo::zoo;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

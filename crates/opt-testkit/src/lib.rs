@@ -13,3 +13,8 @@ pub use counting::{Counting, in_warm_pool};
 pub use plane::{Matrix, Plane, plane, planes};
 pub use quadratic::{Fault, Quadratic};
 pub use suite::{Skip, suite};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
