@@ -1,0 +1,350 @@
+use std::ops::Range;
+
+use opt_core::{Change, Error, Field, ParamMap, Part, State, Tune, Update, Value, Visit};
+
+use crate::meet::{Call, Place};
+use crate::ranks::{Element, Ranks};
+use crate::state;
+
+/// An update whose state is dealt out over the ranks: each keeps that of its part of x, moves its part,
+/// and gathers the rest (ZeRO-1; Rajbhandari, Rasley, Ruwase & He 2020).
+///
+/// For rules that go by elements, as all of [`Elementwise`](opt_core::Elementwise) do, x moves by the
+/// same bits as without shards. The direction must be the same on all ranks, as that of an
+/// [`AllReduced`](crate::AllReduced) objective is. Each rank has 1/R of the state, and sends n/R numbers
+/// to R − 1 others at each step, beside those of the gradient.
+///
+/// Its state is shown whole, under the names and shapes that it has without shards: a snapshot that is
+/// taken on some ranks is restored on any other number of them, or by the plain update in one process,
+/// and the other way round. All ranks take and restore it together; while they do, each holds one
+/// tensor of the state whole, beside what the snapshot keeps. See [`Ranks::save`] and
+/// [`Ranks::load`].
+///
+/// ```no_run
+/// use opt_core::{FirstOrder, ParamMap, Train};
+/// use opt_firstorder::Adam;
+/// use opt_mpi::Sharded;
+///
+/// opt_mpi::run(|ranks| {
+///     let params = ParamMap::new([("weight", vec![300, 200]), ("bias", vec![300])])?;
+///     let update = Sharded::<_, f32>::new(&params, ranks, |shard| {
+///         FirstOrder::new(Adam::default(), shard)
+///     })?;
+///     let train = Train::new(update);
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })
+/// # ?; Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Sharded<U, F = f32> {
+    pub(crate) inner: U,
+    pub(crate) params: ParamMap,
+    pub(crate) ranks: Ranks,
+    /// Of all ranks, in x.
+    pub(crate) ranges: Vec<Range<usize>>,
+    work: Vec<F>,
+    gathered: Vec<F>,
+}
+
+impl<U: Update<F>, F: Element> Sharded<U, F> {
+    /// Deals `params` out. `make` makes the update of this rank's part, whose map has the same segments
+    /// under the same names, with as many axes; but each only as long as what the rank has of it, which
+    /// may be nothing: `[len, 1]` of a matrix. Choose segments by name or by their number of axes.
+    ///
+    /// # Errors
+    /// [`TooManyRanks`](crate::Error::TooManyRanks); [`OtherShard`](crate::Error::OtherShard); what
+    /// `make` returns; on all ranks.
+    pub fn new(
+        params: &ParamMap,
+        ranks: &Ranks,
+        make: impl FnOnce(&ParamMap) -> Result<U, Error>,
+    ) -> Result<Self, Error> {
+        let ranges = (0..ranks.size()).map(|rank| ranks.part_of(rank, params.len()));
+        let ranges: Vec<_> = ranges.collect();
+        let own = &ranges[ranks.rank()];
+        let made = match params.len() < ranks.size() {
+            true => Err(crate::Error::TooManyRanks {
+                parameters: params.len(),
+                ranks: ranks.size(),
+            }
+            .into()),
+            false => shard(params, own).and_then(|shard| {
+                let inner = make(&shard)?;
+                match *inner.params() == shard {
+                    true => Ok(inner),
+                    false => Err(crate::Error::OtherShard.into()),
+                }
+            }),
+        };
+        Ok(Self {
+            inner: ranks.agree(made)?,
+            params: params.clone(),
+            ranks: ranks.clone(),
+            ranges,
+            work: Vec::new(),
+            gathered: Vec::new(),
+        })
+    }
+
+    /// This rank's update, over its part.
+    pub fn shard(&self) -> &U {
+        &self.inner
+    }
+
+    /// This rank's part of x.
+    pub fn range(&self) -> Range<usize> {
+        self.ranges[self.ranks.rank()].clone()
+    }
+
+    /// An error about an element of a piece, about the same element of the segment.
+    fn placed(&self, error: Error) -> Error {
+        let start = |segment: &str| {
+            let whole = self.params.get(segment).map(|s| s.range.clone());
+            let whole = whole.unwrap_or_default();
+            piece(&self.range(), &whole).start
+        };
+        match error {
+            Error::NonFiniteGradient {
+                segment,
+                index,
+                value,
+            } => Error::NonFiniteGradient {
+                index: start(&segment) + index,
+                segment,
+                value,
+            },
+            Error::GradientRange {
+                segment,
+                index,
+                value,
+                least,
+                most,
+                dtype,
+            } => Error::GradientRange {
+                index: start(&segment) + index,
+                segment,
+                value,
+                least,
+                most,
+                dtype,
+            },
+            Error::Diverged {
+                segment,
+                what,
+                index,
+                value,
+                dtype,
+            } => Error::Diverged {
+                index: start(&segment) + index,
+                segment,
+                what,
+                value,
+                dtype,
+            },
+            other => other,
+        }
+    }
+
+    /// Meets for `call` about `len`; gives the first error, on all ranks.
+    fn settle(&self, call: Call, len: usize, mine: Result<(), Error>) -> Result<(), Error> {
+        let mine = mine.map(|()| []).map_err(|error| self.placed(error));
+        self.ranks.meet(Place::new(call, len), mine)?;
+        Ok(())
+    }
+
+    /// What this rank has of a segment, within the segment.
+    fn own(&self, segment: usize) -> Result<Range<usize>, Error> {
+        let whole = &self.params.segment(segment)?.range;
+        Ok(piece(&self.range(), whole))
+    }
+
+    /// The lengths of segments from number `first` on, against the map.
+    fn check_parts(&self, first: usize, parts: &[Part<'_, F>]) -> Result<(), Error> {
+        for (index, part) in (first..).zip(parts) {
+            let place = self.params.segment(index)?;
+            for len in [Some(part.x.len()), part.d.map(<[F]>::len)] {
+                let (what, expected) = (place.name.clone(), place.range.len());
+                if let Some(found) = len.filter(|len| *len != expected) {
+                    return Err(Error::Length {
+                        what,
+                        expected,
+                        found,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves this rank's pieces of the segments.
+    fn move_parts(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        let mut pieces = Vec::with_capacity(parts.len());
+        for (index, part) in (first..).zip(parts) {
+            let own = self.own(index)?;
+            pieces.push(Part {
+                d: part.d.map(|d| &d[own.clone()]),
+                x: &mut part.x[own],
+            });
+        }
+        self.inner.advance(first, &mut pieces)
+    }
+
+    /// Gathers the pieces of the segments from all ranks.
+    fn gather_parts(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        let segments = &self.params.segments()[first..first + parts.len()];
+        let of = |rank: usize| {
+            let range = &self.ranges[rank];
+            segments.iter().map(move |s| piece(range, &s.range))
+        };
+        let counts: Vec<usize> = (0..self.ranks.size())
+            .map(|rank| of(rank).map(|piece| piece.len()).sum())
+            .collect();
+        self.work.clear();
+        for (part, own) in parts.iter().zip(of(self.ranks.rank())) {
+            self.work.extend_from_slice(&part.x[own]);
+        }
+        self.gathered.resize(counts.iter().sum(), F::zero());
+        let (ranks, gathered) = (&self.ranks, &mut self.gathered);
+        ranks.gather(&self.work, &counts, gathered)?;
+        let mut rest = &gathered[..];
+        for rank in 0..self.ranks.size() {
+            for (part, piece) in parts.iter_mut().zip(of(rank)) {
+                let (now, later) = rest.split_at(piece.len());
+                part.x[piece].copy_from_slice(now);
+                rest = later;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
+    fn params(&self) -> &ParamMap {
+        &self.params
+    }
+
+    fn check(&self, segment: usize, d: &[F]) -> Result<(), Error> {
+        let mine = self.params.segment(segment).and_then(|place| {
+            if place.range.len() != d.len() {
+                return Err(Error::Length {
+                    what: format!("gradient of {}", place.name),
+                    expected: place.range.len(),
+                    found: d.len(),
+                });
+            }
+            self.inner.check(segment, &d[self.own(segment)?])
+        });
+        self.settle(Call::Check, segment, mine)
+    }
+
+    /// Each rank reads its own part, and all hear of the first that is bad.
+    fn check_whole(&self, d: &[F]) -> Result<(), Error> {
+        let len = self.params.check_len("gradient", d.len());
+        let mine = len.and_then(|()| self.inner.check_whole(&d[self.range()]));
+        self.settle(Call::Check, usize::MAX, mine)
+    }
+
+    fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        let fits = self.check_parts(first, parts);
+        self.settle(Call::Advance, first, fits)?;
+        let moved = self.move_parts(first, parts);
+        self.gather_parts(first, parts)?;
+        self.settle(Call::Advance, first, moved)
+    }
+
+    fn advance_whole(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
+        let fits = self.params.check_len("x", x.len());
+        let fits = fits.and_then(|()| self.params.check_len("gradient", d.len()));
+        self.settle(Call::Advance, usize::MAX, fits)?;
+        let own = self.range();
+        let moved = self
+            .inner
+            .advance_whole(&mut x[own.clone()], &d[own.clone()]);
+        self.work.clear();
+        self.work.extend_from_slice(&x[own]);
+        let counts: Vec<usize> = self.ranges.iter().map(ExactSizeIterator::len).collect();
+        // After a move that diverged too: x stays the same on all ranks.
+        self.ranks.gather(&self.work, &counts, x)?;
+        self.settle(Call::Advance, usize::MAX, moved)
+    }
+
+    /// Of this rank's part.
+    fn width(&self) -> usize {
+        self.inner.width()
+    }
+
+    /// Of this rank's part.
+    fn bytes(&self) -> usize {
+        self.inner.bytes()
+    }
+}
+
+impl<U: Update<F>, F: Element> State<F> for Sharded<U, F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        state::visit(self, visitor);
+    }
+}
+
+impl<U: Tune, F> Tune for Sharded<U, F> {
+    fn list(&self) -> Vec<Field> {
+        self.inner.list()
+    }
+
+    fn get(&self, name: &str) -> Result<Value, Error> {
+        self.inner.get(name)
+    }
+
+    fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
+        self.inner.change(name, change)
+    }
+}
+
+/// What `range` has of `whole`, within `whole`.
+pub(crate) fn piece(range: &Range<usize>, whole: &Range<usize>) -> Range<usize> {
+    let start = range.start.clamp(whole.start, whole.end);
+    let end = range.end.clamp(start, whole.end);
+    start - whole.start..end - whole.start
+}
+
+/// The map of a part of x: all segments, each as long as what the part has of it.
+fn shard(params: &ParamMap, range: &Range<usize>) -> Result<ParamMap, Error> {
+    ParamMap::new(params.segments().iter().map(|segment| {
+        let mut shape = vec![1; segment.shape.len()];
+        match shape.first_mut() {
+            Some(first) => *first = piece(range, &segment.range).len(),
+            // A scalar of another rank must be empty, and so has an axis.
+            None if piece(range, &segment.range).is_empty() => shape.push(0),
+            None => {}
+        }
+        (segment.name.clone(), shape)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_have_every_element_once_and_every_name() {
+        let params = ParamMap::new([
+            ("w", vec![3, 4]),
+            ("none", vec![0]),
+            ("s", vec![]),
+            ("b", vec![5]),
+        ]);
+        let params = params.unwrap();
+        for parts in 1..=6 {
+            let mut covered = 0;
+            for index in 0..parts {
+                let range = crate::ranks::part(index, parts, params.len());
+                let map = shard(&params, &range).unwrap();
+                assert_eq!(map.len(), range.len());
+                covered += map.len();
+                let names = map.segments().iter().map(|s| &*s.name);
+                assert!(names.eq(["w", "none", "s", "b"]));
+                assert_eq!(map.segments()[0].shape.len(), 2);
+            }
+            assert_eq!(covered, params.len());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Every method on the union of the ranks' minibatches, against one process that has them all.
+
+use opt_core::{Direction, Entry, Layered, Objective, PerSample, Value};
+use opt_mpi::{AllReduced, Ranks};
+use opt_natural::{Kfac, Prong};
+use opt_nn::Mlp;
+
+use crate::Outcome;
+use crate::model::{Certain, ROWS, loaded, mine, near, spec, start, whole};
+
+type All = AllReduced<Mlp<f64>, f64>;
+
+fn compare(
+    ranks: &Ranks,
+    there: &Entry<f64, All>,
+    here: &Entry<f64, Mlp<f64>>,
+    set: &[(&str, Value)],
+) -> Outcome {
+    let (mut all, mut one) = (AllReduced::new(mine(ranks), ranks), whole());
+    let (mut x, mut y) = (start(), start());
+    let (mut method, mut reference) = (there.build(set, &all)?, here.build(set, &one)?);
+    for step in 0..4 {
+        let (a, b) = (
+            method.step(&mut all, &mut x)?,
+            reference.step(&mut one, &mut y)?,
+        );
+        assert_eq!(a.fallback, b.fallback, "{} at step {step}", there.name());
+        near(there.name(), &[a.loss], &[b.loss], 1e-9);
+    }
+    near(there.name(), &x, &y, 1e-8);
+    assert!(x != start::<f64>(), "{} has not moved", there.name());
+    Ok(())
+}
+
+pub(crate) fn check(ranks: &Ranks) -> Outcome {
+    let there = opt_firstorder::zoo::<f64, All>();
+    let here = opt_firstorder::zoo::<f64, Mlp<f64>>();
+    for (there, here) in there.iter().zip(&here) {
+        compare(ranks, there, here, &[])?;
+    }
+    let there = opt_secondorder::zoo::<f64, All>();
+    let here = opt_secondorder::zoo::<f64, Mlp<f64>>();
+    for (there, here) in there.iter().zip(&here) {
+        compare(ranks, there, here, &[])?;
+    }
+    let there = opt_natural::zoo::<f64, All>();
+    let here = opt_natural::zoo::<f64, Mlp<f64>>();
+    for (there, here) in there.iter().zip(&here) {
+        match there.name() {
+            // Its labels are drawn by the row of the minibatch: see below.
+            "kfac" => {}
+            name if name.starts_with("prong") => {
+                let few = [
+                    ("samples", Value::from(100.0)),
+                    ("period", Value::from(1.0)),
+                ];
+                compare(ranks, there, here, &few)?;
+            }
+            _ => compare(ranks, there, here, &[])?,
+        }
+    }
+    kfac(ranks)?;
+    observed(ranks)?;
+    products(ranks)
+}
+
+fn kfac(ranks: &Ranks) -> Outcome {
+    let mut all = AllReduced::weighted(Certain(mine(ranks)), ranks, |certain| {
+        PerSample::<f64>::samples(&certain.0)
+    });
+    let mut one = Certain(whole());
+    let (mut x, mut y) = (start(), start());
+    let method = || Kfac::default().method(one.params(), one.places());
+    let (mut there, mut here) = (method()?, method()?);
+    for _ in 0..7 {
+        use opt_core::Method;
+        let (a, b) = (there.step(&mut all, &mut x)?, here.step(&mut one, &mut y)?);
+        assert_eq!(a.fallback, b.fallback);
+    }
+    near("kfac", &x, &y, 1e-8);
+    Ok(())
+}
+
+/// Whitening before the first step, by a statistics set of which each rank has a part.
+fn observed(ranks: &Ranks) -> Outcome {
+    let digits = opt_data::digits()?;
+    let inputs = digits.inputs.mapv(f64::from);
+    let rows = 300..300 + 131;
+    let part = ranks.part(rows.len());
+    let set = |mlp: &mut Mlp<f64>, from: usize, to: usize| {
+        let rows = inputs.slice(ndarray::s![rows.start + from..rows.start + to, ..]);
+        mlp.set_statistics(rows.to_shared())
+    };
+    let (mut all, mut one) = (AllReduced::new(mine::<f64>(ranks), ranks), whole::<f64>());
+    set(&mut all.inner, part.start, part.end)?;
+    set(&mut one, 0, rows.len())?;
+    let prong = Prong {
+        samples: rows.len() as u64,
+        ..Prong::default()
+    };
+    let mut there = prong.direction::<f64>(one.params(), one.places())?;
+    let mut here = there.clone();
+    let (x, mut d) = (start::<f64>(), start::<f64>());
+    let mut expected = d.clone();
+    let report = there.propose(&mut all, &x, &mut d)?;
+    let other = here.propose(&mut one, &x, &mut expected)?;
+    assert_eq!((report.moves, report.fallback), (true, other.fallback));
+    near("prong's direction", &d, &expected, 1e-9);
+    Ok(())
+}
+
+/// What no method above has used, by itself.
+fn products(ranks: &Ranks) -> Outcome {
+    use opt_core::{GaussNewton, HessianDiag, HessianProduct};
+    let (mut all, mut one) = (AllReduced::new(mine::<f64>(ranks), ranks), whole::<f64>());
+    let x = start::<f64>();
+    let v: Vec<f64> = (0..x.len()).map(|i| (i as f64 * 0.9).cos()).collect();
+    let mut pair = [x.clone(), x.clone()];
+    let [a, b] = &mut pair;
+    all.hessian_product(&x, &v, a)?;
+    one.hessian_product(&x, &v, b)?;
+    near("hessian product", a, b, 1e-12);
+    all.gauss_newton_product(&x, &v, a)?;
+    one.gauss_newton_product(&x, &v, b)?;
+    near("gauss-newton product", a, b, 1e-12);
+    all.hessian_diag(&x, a)?;
+    one.hessian_diag(&x, b)?;
+    near("diagonal", a, b, 1e-12);
+    let mut squares = [x.clone(), x.clone()];
+    let [s, t] = &mut squares;
+    all.grad_moments(&x, a, s)?;
+    one.grad_moments(&x, b, t)?;
+    near("gradient", a, b, 1e-12);
+    near("squares", s, t, 1e-12);
+    all.grad(&x, a)?;
+    let bound = all.gradient_bound();
+    assert!(bound.is_some_and(|bound| a.iter().all(|g| g.abs() <= bound)));
+    // A bound of one rank only is none.
+    let alone = loaded::<f64>(spec(), 0..ROWS);
+    assert!(alone.gradient_bound().is_none());
+    Ok(())
+}
