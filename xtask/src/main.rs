@@ -5,7 +5,9 @@
 
 mod backend;
 mod bench;
+mod mpi;
 mod peers;
+mod ranks;
 mod setup;
 mod test;
 
@@ -19,12 +21,15 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND [ARGS…]
 
   setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
+  setup mpi      the same for MPI and libclang, which opt-mpi alone needs
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--data DIR]
                    [--out DIR]
   bench --peers  our steps beside PyTorch, optax, SciPy, burn and candle, as far as these can be
                  had: a table of ratios, in target/bench/peers.json and the report too
                    [WORK…] [--out DIR]
+  bench --ranks N  on N ranks of this machine under mpirun: against one process, and what that
+                 comes to on more machines    [--quick | --updates N] [--out DIR]
   trace ARGS…    one trajectory on a test function, as CSV on standard output
                    --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
                    [--loss-scale C] [--unit U]
@@ -45,14 +50,19 @@ fn main() -> ExitCode {
     };
     let asks_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     let peers = args.iter().any(|arg| arg == "--peers");
+    let ranks = args.iter().any(|arg| arg == "--ranks");
     let outcome = match &*command {
-        "bench" if peers && asks_help => help(),
+        "bench" if (peers || ranks) && asks_help => help(),
         "bench" if peers => peers::run(args),
+        "bench" if ranks => ranks::run(args),
         "bench" | "trace" => bench::run(&command, args),
         "--help" | "-h" | "help" => help(),
         "setup" | "test" if asks_help => help(),
+        "setup" if args == ["mpi"] => mpi::ensure().map(|()| eprintln!("xtask: MPI found")),
         "setup" | "test" if !args.is_empty() => {
-            return usage(&format!("`{command}` takes no arguments"));
+            return usage(&format!(
+                "`{command}` takes no arguments, but for `setup mpi`"
+            ));
         }
         "setup" => setup::ensure().map(|()| eprintln!("xtask: OpenBLAS found")),
         "test" => test::run(),

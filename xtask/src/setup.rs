@@ -79,7 +79,7 @@ fn install_line(has_apt: bool) -> String {
 }
 
 /// Asks nothing, and keeps standard output for the CSV of `trace`.
-fn apt_get(args: &[&str]) -> Result<(), String> {
+pub(crate) fn apt_get(args: &[&str]) -> Result<(), String> {
     let status = Command::new("apt-get")
         .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -92,12 +92,12 @@ fn apt_get(args: &[&str]) -> Result<(), String> {
     }
 }
 
-fn exists(program: &str) -> bool {
+pub(crate) fn exists(program: &str) -> bool {
     output(program, &["--version"]).is_some()
 }
 
 /// What `program` prints, trimmed, if it exists and succeeds.
-fn output(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn output(program: &str, args: &[&str]) -> Option<String> {
     let done = Command::new(program).args(args).output().ok()?;
     done.status
         .success()

@@ -1,6 +1,6 @@
 //! `test`: everything that must hold before a change lands.
 
-use crate::backend::Backend;
+use crate::{backend::Backend, mpi};
 use std::{collections::BTreeSet, fs, io, path::Path, process::Command};
 
 /// On every machine. A crate is tested by itself, with the features that its users give it.
@@ -51,8 +51,15 @@ pub(crate) fn run() -> Result<(), String> {
         Backend::Lapack => LINKED,
         Backend::Faer => PURE,
     };
+    let without = mpi::missing();
+    if let Some(missing) = without {
+        eprintln!("xtask: leaves out {MPI}, since {missing} is missing: `cargo xtask setup mpi`");
+    }
     for command in ALWAYS.iter().chain(&rest) {
-        succeed(command)?;
+        succeed(&workspace(command, without.is_some()))?;
+    }
+    if without.is_none() {
+        succeed(&format!("test -p {MPI}"))?;
     }
     for example in EXAMPLES {
         succeed(&format!("run -q -p opt-firstorder --example {example}"))?;
@@ -60,6 +67,9 @@ pub(crate) fn run() -> Result<(), String> {
     // In the workspace a crate has the features that the others turn on; its users have these.
     // Clippy rather than check: it takes as long, and refuses warnings.
     for package in libraries().map_err(|error| format!("cannot list crates/: {error}"))? {
+        if package == MPI && without.is_some() {
+            continue;
+        }
         for features in features(&package, backend) {
             succeed(&format!("clippy -p {package}{features} -- -D warnings"))?;
         }
@@ -74,6 +84,17 @@ pub(crate) fn run() -> Result<(), String> {
             .map_err(|broken| failed(&args, &broken))?;
     }
     Ok(())
+}
+
+/// The crate that is left out where there is no MPI.
+const MPI: &str = "opt-mpi";
+
+/// The command; if it is about the whole workspace, then without opt-mpi if `without` says so.
+fn workspace(command: &str, without: bool) -> String {
+    match without {
+        true => command.replace("--workspace", &format!("--workspace --exclude {MPI}")),
+        false => command.to_owned(),
+    }
 }
 
 /// What a user may build a library with.
@@ -161,6 +182,17 @@ mod tests {
         assert_eq!(check_tree(&twice, 25), Ok(()));
         assert!(check_tree(&full, 24).is_err());
         assert!(check_tree("", 25).is_err(), "no output is not a small tree");
+    }
+
+    #[test]
+    fn only_commands_of_the_whole_workspace_leave_a_crate_out() {
+        let doc = "doc --workspace --no-deps";
+        assert_eq!(workspace(doc, false), doc);
+        assert_eq!(
+            workspace(doc, true),
+            "doc --workspace --exclude opt-mpi --no-deps"
+        );
+        assert_eq!(workspace("test -p opt-nn", true), "test -p opt-nn");
     }
 
     #[test]
