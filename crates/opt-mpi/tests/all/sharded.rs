@@ -8,7 +8,7 @@ use opt_core::{
     Storage, Train, Tune, Update, Visit, run,
 };
 use opt_firstorder::{Adam, Momentum, Sgd};
-use opt_mpi::{AllReduced, Element, Ranks, Sharded};
+use opt_mpi::{AllReduced, Ranks, Sharded};
 use opt_nn::Mlp;
 
 use crate::Outcome;
@@ -34,11 +34,7 @@ fn wave<F: Scalar>(len: usize, salt: usize) -> Vec<F> {
 
 /// Every elementwise method: the same x, and the same snapshot as the update that is whole.
 pub(crate) fn rules(ranks: &Ranks) -> Outcome {
-    all_rules::<f32>(ranks)?;
-    all_rules::<f64>(ranks)
-}
-
-fn all_rules<F: Element>(ranks: &Ranks) -> Outcome {
+    type F = f64; // the other one would double the time that this binary takes to compile
     let params = params();
     let zoo = opt_firstorder::zoo::<F, Mlp<F>>();
     let mut elementwise = 0;
@@ -47,7 +43,7 @@ fn all_rules<F: Element>(ranks: &Ranks) -> Outcome {
         let make = |map: &ParamMap| entry.update(&[], map).expect("an update");
         let mut there = Sharded::<_, F>::new(&params, ranks, make)?;
         let mut here = make(&params)?;
-        let (mut x, mut y) = (wave(params.len(), 1), wave(params.len(), 1));
+        let (mut x, mut y) = (wave::<F>(params.len(), 1), wave(params.len(), 1));
         for step in 0..3 {
             let d = wave(params.len(), step + 2);
             there.apply(&mut x, &d)?;
@@ -171,7 +167,6 @@ fn refusals(ranks: &Ranks) -> Outcome {
     let good = wave::<f32>(params.len(), 2);
     there.apply(&mut x, &good)?;
     here.apply(&mut y, &good)?;
-    let before = Snapshot::take(&mut [("", &mut there)])?;
     for (at, value) in [
         (0, f32::NAN),
         (params.len() - 1, f32::INFINITY),
@@ -199,7 +194,6 @@ fn refusals(ranks: &Ranks) -> Outcome {
     let short = there.apply(&mut x[cut..], &good);
     assert!(matches!(short, Err(Error::Length { .. })));
     same_bits("x", &x, &y);
-    let _ = before; // steps by parts may have been made in both
     let (a, b) = (
         Snapshot::take(&mut [("", &mut there)])?,
         Snapshot::take(&mut [("", &mut here)])?,
@@ -280,7 +274,7 @@ fn refused_state(ranks: &Ranks) -> Outcome {
         names.0,
         [
             ("m/w".to_owned(), vec![4, 5]),
-            ("v/w".to_owned(), vec![4, 5])
+            ("s/w".to_owned(), vec![4, 5])
         ]
     );
     Ok(())
