@@ -36,6 +36,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
         together.env("OMPI_ALLOW_RUN_AS_ROOT", "1");
         together.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         together.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+        // A rank that waits leaves its core to the others.
+        together.env("OMPI_MCA_mpi_yield_when_idle", "1");
     }
     let threads = (cores / ranks).max(1).to_string();
     together.env("RAYON_NUM_THREADS", threads);

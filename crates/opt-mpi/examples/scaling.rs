@@ -4,9 +4,12 @@
 //! minibatch, and of one that sums over the parts that N ranks would have. Then under `mpirun -n N`,
 //! `scaling ranks --out DIR`: the same runs on N ranks, and how they compare.
 
+#![allow(clippy::print_stdout)] // what an example is for
+
 mod scaling {
     pub(crate) mod paper;
     pub(crate) mod runs;
+    pub(crate) mod sums;
 }
 
 use std::path::PathBuf;

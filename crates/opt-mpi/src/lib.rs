@@ -50,6 +50,17 @@
 //! where the state is sharded; beside them a few messages of some bytes, by which ranks agree.
 //! [`Ranks::traffic`] counts them.
 //!
+//! # K-FAC and PRONG
+//! They see the layers' rows of all ranks' minibatches, and so have the factors of the union, which every
+//! rank makes for itself. K-FAC's inversions can be dealt out, each layer's to one rank:
+//!
+//! ```ignore
+//! let others = ranks.clone();
+//! kfac.deal(opt_natural::Deal::new(ranks.rank(), ranks.size(), move |from, done, state| {
+//!     others.share(from, done, state)
+//! }));
+//! ```
+//!
 //! # Threads and processes
 //! MPI must provide `MPI_THREAD_SERIALIZED`, as Open MPI and MPICH do. Start one process on each machine,
 //! or set `RAYON_NUM_THREADS` so that those of a machine share its cores.
@@ -59,9 +70,11 @@ mod error;
 mod file;
 mod mean;
 mod meet;
+mod pieces;
 mod ranks;
 mod rows;
 mod sharded;
+mod share;
 mod state;
 mod wire;
 mod world;

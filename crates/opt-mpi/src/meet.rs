@@ -28,9 +28,10 @@ pub(crate) enum Call {
     Visit,
     Broadcast,
     Agree,
+    Share,
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "Objective::value",
     "Objective::grad",
     "HessianDiag::hessian_diag",
@@ -49,6 +50,7 @@ const NAMES: [&str; 18] = [
     "State::visit",
     "Ranks::broadcast",
     "Ranks::agree",
+    "Ranks::share",
 ];
 
 /// What must be the same on all ranks.
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_call_has_a_name() {
-        assert_eq!(Call::Agree as usize + 1, NAMES.len());
+        assert_eq!(Call::Share as usize + 1, NAMES.len());
         assert_eq!(named(Call::Advance as u64, 5), "Update::advance (5)");
         assert_eq!(named(99, 5), "? (5)");
     }

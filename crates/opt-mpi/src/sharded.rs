@@ -3,6 +3,7 @@ use std::ops::Range;
 use opt_core::{Change, Error, Field, ParamMap, Part, State, Tune, Update, Value, Visit};
 
 use crate::meet::{Call, Place};
+use crate::pieces::{piece, shard};
 use crate::ranks::{Element, Ranks};
 use crate::state;
 
@@ -176,6 +177,53 @@ impl<U: Update<F>, F: Element> Sharded<U, F> {
         Ok(())
     }
 
+    /// Whether this rank's part can be stepped by its part of `d`.
+    fn checked(&self, d: &[F]) -> Result<(), Error> {
+        self.params.check_len("gradient", d.len())?;
+        self.inner.check_whole(&d[self.range()])
+    }
+
+    /// The same of tensors, one for each segment.
+    fn checked_parts(&self, parts: &[Part<'_, F>]) -> Result<(), Error> {
+        let (expected, found) = (self.params.segments().len(), parts.len());
+        if expected != found {
+            let what = "list of tensors".to_owned();
+            return Err(Error::Length {
+                what,
+                expected,
+                found,
+            });
+        }
+        self.check_parts(0, parts)?;
+        for (index, part) in parts.iter().enumerate() {
+            if let Some(d) = part.d {
+                self.inner.check(index, &d[self.own(index)?])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves this rank's part, and gathers those of all; after a move that diverged too, so that x stays
+    /// the same on all ranks.
+    fn step_whole(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
+        let own = self.range();
+        let moved = self
+            .inner
+            .advance_whole(&mut x[own.clone()], &d[own.clone()]);
+        self.work.clear();
+        self.work.extend_from_slice(&x[own]);
+        let counts: Vec<usize> = self.ranges.iter().map(ExactSizeIterator::len).collect();
+        self.ranks.gather(&self.work, &counts, x)?;
+        self.settle(Call::Advance, usize::MAX, moved)
+    }
+
+    /// The same of the segments from number `first` on.
+    fn step_parts(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        let moved = self.move_parts(first, parts);
+        self.gather_parts(first, parts)?;
+        self.settle(Call::Advance, first, moved)
+    }
+
     /// Moves this rank's pieces of the segments.
     fn move_parts(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         let mut pieces = Vec::with_capacity(parts.len());
@@ -239,33 +287,37 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
 
     /// Each rank reads its own part, and all hear of the first that is bad.
     fn check_whole(&self, d: &[F]) -> Result<(), Error> {
-        let len = self.params.check_len("gradient", d.len());
-        let mine = len.and_then(|()| self.inner.check_whole(&d[self.range()]));
+        let mine = self.checked(d);
         self.settle(Call::Check, usize::MAX, mine)
     }
 
     fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         let fits = self.check_parts(first, parts);
         self.settle(Call::Advance, first, fits)?;
-        let moved = self.move_parts(first, parts);
-        self.gather_parts(first, parts)?;
-        self.settle(Call::Advance, first, moved)
+        self.step_parts(first, parts)
     }
 
     fn advance_whole(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
         let fits = self.params.check_len("x", x.len());
         let fits = fits.and_then(|()| self.params.check_len("gradient", d.len()));
         self.settle(Call::Advance, usize::MAX, fits)?;
-        let own = self.range();
-        let moved = self
-            .inner
-            .advance_whole(&mut x[own.clone()], &d[own.clone()]);
-        self.work.clear();
-        self.work.extend_from_slice(&x[own]);
-        let counts: Vec<usize> = self.ranges.iter().map(ExactSizeIterator::len).collect();
-        // After a move that diverged too: x stays the same on all ranks.
-        self.ranks.gather(&self.work, &counts, x)?;
-        self.settle(Call::Advance, usize::MAX, moved)
+        self.step_whole(x, d)
+    }
+
+    // Ranks meet once for all that must hold before the step, and once after it; by the defaults they
+    // would for every tensor, from any thread.
+
+    fn apply(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
+        let fits = self.params.check_len("x", x.len());
+        let mine = fits.and_then(|()| self.checked(d));
+        self.settle(Call::Check, usize::MAX, mine)?;
+        self.step_whole(x, d)
+    }
+
+    fn apply_parts(&mut self, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
+        let mine = self.checked_parts(parts);
+        self.settle(Call::Check, usize::MAX, mine)?;
+        self.step_parts(0, parts)
     }
 
     /// Of this rank's part.
@@ -296,55 +348,5 @@ impl<U: Tune, F> Tune for Sharded<U, F> {
 
     fn change(&mut self, name: &str, change: &Change) -> Result<(), Error> {
         self.inner.change(name, change)
-    }
-}
-
-/// What `range` has of `whole`, within `whole`.
-pub(crate) fn piece(range: &Range<usize>, whole: &Range<usize>) -> Range<usize> {
-    let start = range.start.clamp(whole.start, whole.end);
-    let end = range.end.clamp(start, whole.end);
-    start - whole.start..end - whole.start
-}
-
-/// The map of a part of x: all segments, each as long as what the part has of it.
-fn shard(params: &ParamMap, range: &Range<usize>) -> Result<ParamMap, Error> {
-    ParamMap::new(params.segments().iter().map(|segment| {
-        let mut shape = vec![1; segment.shape.len()];
-        match shape.first_mut() {
-            Some(first) => *first = piece(range, &segment.range).len(),
-            // A scalar of another rank must be empty, and so has an axis.
-            None if piece(range, &segment.range).is_empty() => shape.push(0),
-            None => {}
-        }
-        (segment.name.clone(), shape)
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_have_every_element_once_and_every_name() {
-        let params = ParamMap::new([
-            ("w", vec![3, 4]),
-            ("none", vec![0]),
-            ("s", vec![]),
-            ("b", vec![5]),
-        ]);
-        let params = params.unwrap();
-        for parts in 1..=6 {
-            let mut covered = 0;
-            for index in 0..parts {
-                let range = crate::ranks::part(index, parts, params.len());
-                let map = shard(&params, &range).unwrap();
-                assert_eq!(map.len(), range.len());
-                covered += map.len();
-                let names = map.segments().iter().map(|s| &*s.name);
-                assert!(names.eq(["w", "none", "s", "b"]));
-                assert_eq!(map.segments()[0].shape.len(), 2);
-            }
-            assert_eq!(covered, params.len());
-        }
     }
 }

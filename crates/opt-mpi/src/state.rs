@@ -3,8 +3,9 @@
 use opt_core::{Bits, Update, Visit};
 
 use crate::meet::{Call, Place};
+use crate::pieces::piece;
 use crate::ranks::Element;
-use crate::sharded::{Sharded, piece};
+use crate::sharded::Sharded;
 
 /// One entry of a shard's state.
 enum Entry<F> {

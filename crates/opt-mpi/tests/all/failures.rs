@@ -114,6 +114,20 @@ pub(crate) fn errors(ranks: &Ranks) -> Outcome {
     let error = ranks.agree(read).expect_err("on rank 1");
     assert_eq!(error.to_string(), "objective: on rank 1: no such file");
     assert_eq!(ranks.agree(Ok(ranks.rank()))?, ranks.rank());
+    // What one rank has for all, if no rank has failed.
+    let mut own = vec![ranks.rank() as f32; 3];
+    let failed = match ranks.rank() {
+        0 => Err(Error::NonFiniteNorm(f64::INFINITY)),
+        _ => Ok(()),
+    };
+    let error = ranks.share(1, failed, &mut own).expect_err("on rank 0");
+    assert!(matches!(error, Error::NonFiniteNorm(_)));
+    assert_eq!(own, [ranks.rank() as f32; 3]);
+    assert!(ranks.share(ranks.size(), Ok(()), &mut own).is_err());
+    ranks.share(1, Ok(()), &mut own)?;
+    assert_eq!(own, [1.0; 3]);
+    let mut other = vec![0.0_f32; 3 + ranks.rank()];
+    assert!(ranks.share(0, Ok(()), &mut other).is_err());
     Ok(())
 }
 

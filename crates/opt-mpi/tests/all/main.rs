@@ -67,6 +67,8 @@ fn mpirun(ranks: usize, case: &str) -> Ended {
         command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         // Containers often do not let a process read another's memory.
         command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+        // A rank that waits leaves its core to the others.
+        command.env("OMPI_MCA_mpi_yield_when_idle", "1");
     }
     command.args(["-n", &ranks.to_string()]);
     command.arg(env::current_exe().expect("this binary"));
