@@ -72,9 +72,9 @@ fn ours<R, const N: usize>(rule: R, net: &Net) -> Result<[Step; 2], Box<dyn std:
 where
     R: Rule<f32, N> + Rule<f64, N>,
 {
-    let mut whole = FirstOrder::new(rule.clone(), &params::<f32, _>(net)?)?;
-    whole.set("lr", RATE.into())?;
-    let mut whole = ModuleUpdate::new(whole);
+    let mut update = FirstOrder::<f32, R, N>::new(rule.clone(), &params::<f32, _>(net)?)?;
+    update.set("lr", RATE.into())?;
+    let mut whole = ModuleUpdate::new(update);
     let single = RuleOptimizer::new(rule)?;
     Ok([
         by_burn(single.into()),

@@ -191,8 +191,10 @@ impl<F: Scalar + Element> ModuleVisitor for Read<F> {
         if !tensor.is_require_grad() || self.error.is_some() {
             return;
         }
-        let read = host::take("a parameter", tensor)
-            .and_then(|data| Ok(self.x.extend_from_slice(host::slice("a parameter", &data)?)));
+        let read = host::take("a parameter", tensor).and_then(|data| {
+            self.x.extend_from_slice(host::slice("a parameter", &data)?);
+            Ok(())
+        });
         self.error = read.err();
     }
 }
@@ -249,8 +251,10 @@ impl<F: Scalar + Element> ModuleVisitor for Spread<'_, F> {
         let Some(gradient) = self.grads.remove::<D>(param.id) else {
             return g.fill(F::zero());
         };
-        let copied = host::gradient(&path, gradient, (F::dtype(), &shape))
-            .and_then(|data| Ok(g.copy_from_slice(host::slice(&path, &data)?)));
+        let copied = host::gradient(&path, gradient, (F::dtype(), &shape)).and_then(|data| {
+            g.copy_from_slice(host::slice(&path, &data)?);
+            Ok(())
+        });
         if let Err(error) = copied {
             self.error.get_or_insert(error);
         }

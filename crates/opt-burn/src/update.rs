@@ -36,7 +36,8 @@ use crate::{Error, host, pack};
 ///
 /// let device = Device::flex().autodiff();
 /// let mut line = Line { slope: Param::from_tensor(Tensor::ones([1], &device)) };
-/// let mut adamw = ModuleUpdate::new(FirstOrder::new(AdamW::default(), &params::<f32, _>(&line)?)?);
+/// let adamw = FirstOrder::new(AdamW::default(), &params::<f32, _>(&line)?)?;
+/// let mut adamw = ModuleUpdate::<f32, _>::new(adamw);
 /// let mut rates = LinearLrSchedulerConfig::new(0.1, 0.01, 20).init()?;
 /// for _ in 0..50 {
 ///     adamw.update_mut().set("lr", rates.step().base().into())?;
