@@ -17,7 +17,7 @@ pub enum Error {
 
     /// Ranks came together for different calls, or with vectors of different lengths.
     #[error(
-        "rank 0 called {first}, and rank {rank} {other}: every rank must make the same calls in the \
+        "rank 0 came to {first}, and rank {rank} to {other}: every rank must make the same calls in the \
          same order, on vectors of the same length"
     )]
     OutOfStep {

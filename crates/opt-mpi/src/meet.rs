@@ -29,9 +29,10 @@ pub(crate) enum Call {
     Broadcast,
     Agree,
     Share,
+    End,
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "Objective::value",
     "Objective::grad",
     "HessianDiag::hessian_diag",
@@ -51,6 +52,7 @@ const NAMES: [&str; 19] = [
     "Ranks::broadcast",
     "Ranks::agree",
     "Ranks::share",
+    "the end of its run",
 ];
 
 /// What must be the same on all ranks.
@@ -75,7 +77,11 @@ impl Place {
 
 fn named(call: u64, len: u64) -> String {
     let name = usize::try_from(call).ok().and_then(|call| NAMES.get(call));
-    format!("{} ({len})", name.unwrap_or(&"?"))
+    let name = name.unwrap_or(&"?");
+    match call == Call::End as u64 {
+        true => (*name).to_owned(),
+        false => format!("{name} ({len})"),
+    }
 }
 
 impl Ranks {
@@ -95,6 +101,9 @@ impl Ranks {
         let Some(&[call, len, print, _]) = words.first() else {
             return Err(crate::Error::Ended.into()); // not reached: there is at least this rank
         };
+        if let Some(error) = self.parted(&words, &mut failed)? {
+            return Err(error);
+        }
         let (first, there) = (named(call, len), [call, len]);
         if let Some(rank) = words.iter().position(|w| w[..2] != there) {
             let other = named(words[rank][0], words[rank][1]);
@@ -112,6 +121,31 @@ impl Ranks {
         match N {
             0 => Ok(vec![brought; self.size()]),
             _ => Ok(self.gather_words(brought)?),
+        }
+    }
+
+    /// The error of the first rank that has returned with one, if there is any.
+    fn parted(&self, words: &[[u64; 4]], error: &mut Vec<u8>) -> Result<Option<Error>, Error> {
+        let ended = |words: &[u64; 4]| words[0] == Call::End as u64 && words[3] > 0;
+        let Some(rank) = words.iter().position(ended) else {
+            return Ok(None);
+        };
+        error.resize(usize::try_from(words[rank][3]).unwrap_or_default(), 0);
+        self.broadcast_from(rank, error)?;
+        Ok(Some(unpack(error, rank)))
+    }
+
+    /// Waits until all ranks have come to their end, as this one; until then whoever calls anything else
+    /// hears of it, and of the error that this one has.
+    pub(crate) fn part_with(&self, error: Option<String>) -> Result<(), Error> {
+        let own = error.map(|error| pack(&Error::objective(error)));
+        let own = own.unwrap_or_default();
+        loop {
+            let words = self.gather_words([Call::End as u64, 0, 0, own.len() as u64])?;
+            if words.iter().all(|words| words[0] == Call::End as u64) {
+                return Ok(());
+            }
+            self.parted(&words, &mut own.clone())?;
         }
     }
 
@@ -186,7 +220,7 @@ mod tests {
 
     #[test]
     fn every_call_has_a_name() {
-        assert_eq!(Call::Share as usize + 1, NAMES.len());
+        assert_eq!(Call::End as usize + 1, NAMES.len());
         assert_eq!(named(Call::Advance as u64, 5), "Update::advance (5)");
         assert_eq!(named(99, 5), "? (5)");
     }

@@ -148,9 +148,30 @@ impl<U: Update<F>, F: Element> Sharded<U, F> {
 
     /// Meets for `call` about `len`; gives the first error, on all ranks.
     fn settle(&self, call: Call, len: usize, mine: Result<(), Error>) -> Result<(), Error> {
+        self.settle_at(Place::new(call, len), mine)
+    }
+
+    fn settle_at(&self, place: Place, mine: Result<(), Error>) -> Result<(), Error> {
         let mine = mine.map(|()| []).map_err(|error| self.placed(error));
-        self.ranks.meet(Place::new(call, len), mine)?;
+        self.ranks.meet(place, mine)?;
         Ok(())
+    }
+
+    /// As [`settle`](Self::settle), about these tensors, of which the same must move on all ranks.
+    fn settle_parts(
+        &self,
+        (call, first): (Call, usize),
+        parts: &[Part<'_, F>],
+        mine: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let moves = parts.iter().map(|part| u64::from(part.d.is_some()));
+        let print = moves.fold(1, |all: u64, moves| all.wrapping_mul(3).wrapping_add(moves));
+        let place = Place {
+            call,
+            len: first,
+            print,
+        };
+        self.settle_at(place, mine)
     }
 
     /// What this rank has of a segment, within the segment.
@@ -293,7 +314,7 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
 
     fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         let fits = self.check_parts(first, parts);
-        self.settle(Call::Advance, first, fits)?;
+        self.settle_parts((Call::Advance, first), parts, fits)?;
         self.step_parts(first, parts)
     }
 
@@ -316,7 +337,7 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
 
     fn apply_parts(&mut self, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         let mine = self.checked_parts(parts);
-        self.settle(Call::Check, usize::MAX, mine)?;
+        self.settle_parts((Call::Check, usize::MAX), parts, mine)?;
         self.step_parts(0, parts)
     }
 

@@ -2,25 +2,20 @@
 
 use std::fmt::Display;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives};
+use mpi::traits::Communicator;
 
 use crate::{Error, Ranks};
-
-/// How long a rank that has failed waits for the others to fail too: as long as a step may take that
-/// they are in the midst of.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs `work` on every rank that `mpirun` has started, or on one without it.
 ///
 /// No rank waits for ever for another:
 /// - an error that an objective or an update of this crate returns is the same on all ranks, and all
 ///   return it;
-/// - a rank that fails alone, with an error of its own, waits ten seconds for the others to return;
-///   then it prints the error and aborts the run;
+/// - where a rank returns alone, the next call of this crate on the others fails: with its error, if it
+///   returned one, and else with [`Error::OutOfStep`];
 /// - a panic aborts the run at once, where in plain MPI the other ranks would wait;
 /// - a rank that is killed ends the run by `mpirun`, as does one that exits.
 ///
@@ -62,31 +57,18 @@ where
     if threads < Threading::Serialized {
         return Err(Error::Threads.into());
     }
+    // Of its own, so that no call of the caller's own on the world gets between.
+    let ranks = Ranks::new(universe.world().duplicate());
+    // Dropped first, before a communicator is freed that the others still wait in.
     let guard = Guard;
-    let world = universe.world();
-    // Of their own, so that no call of the caller's own on the world gets between.
-    let (ranks, farewell) = (Ranks::new(world.duplicate()), world.duplicate());
     let result = work(&ranks);
-    part(&farewell, result.as_ref().err());
+    // An error would be that the communicator is closed, which is done below.
+    let _ = ranks.part_with(result.as_ref().err().map(ToString::to_string));
     ranks.close();
-    drop(farewell);
     // Last of all, MPI itself; a panic in there aborts too.
     drop(universe);
     std::mem::forget(guard);
     result
-}
-
-/// Waits for the others to end.
-fn part(farewell: &SimpleCommunicator, error: Option<&impl Display>) {
-    let since = Instant::now();
-    let mut waiting = farewell.immediate_barrier();
-    while let Err(still) = waiting.test() {
-        waiting = still;
-        if let Some(error) = error.filter(|_| since.elapsed() > GRACE) {
-            abort(farewell, &format!("{error}; the others go on"));
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Aborts the run if it is dropped by a panic.

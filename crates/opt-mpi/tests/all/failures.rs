@@ -142,7 +142,7 @@ pub(crate) fn out_of_step(ranks: &Ranks) -> Outcome {
         all.grad(&x, &mut g)
     };
     let error = evaluated.expect_err("other calls").to_string();
-    let expected = format!("rank {} Objective::value (685)", ranks.size() - 1);
+    let expected = format!("rank {} to Objective::value (685)", ranks.size() - 1);
     assert!(error.contains(&expected), "{error}");
     // A snapshot of one rank only.
     let snapshot = match last {
@@ -202,9 +202,31 @@ pub(crate) fn exits(ranks: &Ranks) -> Outcome {
     })
 }
 
+/// The others hear of the error of rank 1.
 pub(crate) fn alone(ranks: &Ranks) -> Outcome {
     if ranks.rank() == 1 {
         return Err("no such file".into());
     }
     steps(ranks, |_, _| ())
+}
+
+/// A rank that has made fewer steps than the others is missed, not waited for.
+pub(crate) fn early(ranks: &Ranks) -> Outcome {
+    if ranks.rank() == 0 {
+        let (mut all, mut train, mut x) = trained(ranks)?;
+        train.step(&mut all, &mut x)?;
+        return Ok(());
+    }
+    let error = steps(ranks, |_, _| ())
+        .expect_err("rank 0 has gone")
+        .to_string();
+    assert!(
+        error.contains("rank 0 came to the end of its run"),
+        "{error}"
+    );
+    let again = steps(ranks, |_, _| ())
+        .expect_err("and is still gone")
+        .to_string();
+    assert!(again.contains("the end of its run"), "{again}");
+    Ok(())
 }

@@ -20,7 +20,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const CASE: &str = "OPT_MPI_CASE";
 
-const CASES: [(&str, fn(&Ranks) -> Outcome); 13] = [
+const CASES: [(&str, fn(&Ranks) -> Outcome); 14] = [
     ("bits", bits::check),
     ("methods", methods::check),
     ("layers", layers::check),
@@ -34,6 +34,7 @@ const CASES: [(&str, fn(&Ranks) -> Outcome); 13] = [
     ("killed", failures::killed),
     ("exits", failures::exits),
     ("alone", failures::alone),
+    ("early", failures::early),
 ];
 
 /// Not a test by itself: what a rank runs.
@@ -187,5 +188,10 @@ fn a_rank_that_exits_ends_all() {
 
 #[test]
 fn a_rank_that_fails_alone_ends_all_and_says_why() {
-    fails("alone", "no such file; the others go on");
+    fails("alone", "on rank 1: no such file");
+}
+
+#[test]
+fn a_rank_that_returns_early_is_told_of() {
+    succeeds(&[2, 4], "early");
 }

@@ -3,10 +3,10 @@
 use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, Value};
 use opt_mpi::{AllReduced, Ranks};
 use opt_natural::{Deal, Kfac, Prong};
-use opt_nn::Mlp;
+use opt_nn::{Activation, Mlp, Spec};
 
 use crate::Outcome;
-use crate::model::{Certain, ROWS, loaded, mine, near, same_bits, spec, start, whole};
+use crate::model::{Certain, ROWS, loaded, mine, near, same_bits, start, whole};
 
 type All = AllReduced<Mlp<f64>, f64>;
 
@@ -151,11 +151,13 @@ fn products(ranks: &Ranks) -> Outcome {
     one.grad_moments(&x, b, t)?;
     near("gradient", a, b, 1e-12);
     near("squares", s, t, 1e-12);
+    let plain = Spec::classifier(&[64, 9, 10], Activation::Tanh); // a penalty has no bound
+    all.inner = loaded(plain, ranks.part(ROWS));
     all.grad(&x, a)?;
-    let bound = all.gradient_bound();
-    assert!(bound.is_some_and(|bound| a.iter().all(|g| g.abs() <= bound)));
-    // A bound of one rank only is none.
-    let alone = loaded::<f64>(spec(), 0..ROWS);
-    assert!(alone.gradient_bound().is_none());
+    let bound = all.gradient_bound().expect("a bound");
+    assert!(a.iter().all(|g| g.abs() <= bound));
+    assert!(all.inner.gradient_bound().is_some_and(|own| own <= bound));
+    all.value(&x)?;
+    assert_eq!(all.gradient_bound(), None, "of another evaluation");
     Ok(())
 }

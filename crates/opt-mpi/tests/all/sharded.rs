@@ -193,6 +193,21 @@ fn refusals(ranks: &Ranks) -> Outcome {
     let cut = usize::from(ranks.rank() + 1 == ranks.size());
     let short = there.apply(&mut x[cut..], &good);
     assert!(matches!(short, Err(Error::Length { .. })));
+    // Tensors that move on some ranks only.
+    if ranks.size() > 1 {
+        let segments = params.segments().iter();
+        let mut list = x.clone();
+        let (mut rest, mut parts) = (&mut list[..], Vec::new());
+        for segment in segments {
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(segment.range.len());
+            let moves = ranks.rank() > 0 || segment.name != "b";
+            let d = moves.then_some(&good[segment.range.clone()]);
+            parts.push(Part { x: now, d });
+            rest = later;
+        }
+        let error = there.apply_parts(&mut parts).expect_err("other tensors");
+        assert!(error.to_string().contains("Update::check"), "{error}");
+    }
     same_bits("x", &x, &y);
     let (a, b) = (
         Snapshot::take(&mut [("", &mut there)])?,
