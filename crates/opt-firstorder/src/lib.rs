@@ -84,6 +84,8 @@ mod rmsprop_centered;
 mod rmsprop_momentum;
 mod rprop;
 mod sgd;
+#[cfg(feature = "safetensors")]
+pub mod torch;
 mod zoo;
 
 pub use adadelta::AdaDelta;
