@@ -6,6 +6,9 @@ use crate::ranks::{Element, Ranks};
 /// Elements that are exchanged at a time: what is received of them is summed while it is in cache.
 const BLOCK: usize = 1 << 20;
 
+/// Elements of all ranks that take no longer to send than another message.
+const FEW: usize = 1 << 14;
+
 /// Elements that are summed at a time.
 const GRAIN: usize = 256;
 
@@ -25,6 +28,15 @@ impl Ranks {
             return Ok(()); // of one rank, whose weight is 1
         }
         for block in g.chunks_mut(BLOCK) {
+            let len = block.len();
+            if len * self.size() <= FEW {
+                // Every rank sums all of it: one message instead of two.
+                work.resize(len * self.size(), F::zero());
+                self.gather(block, &vec![len; self.size()], work)?;
+                sum(work, len, weights);
+                block.copy_from_slice(&work[..len]);
+                continue;
+            }
             let parts = self.parts(block.len());
             let own = parts[self.rank()];
             work.resize(own * self.size(), F::zero());

@@ -32,6 +32,9 @@ pub(crate) enum Call {
     End,
 }
 
+/// Call, length, fingerprint and length of an error; and what is brought.
+const WORDS: usize = 7;
+
 const NAMES: [&str; 20] = [
     "Objective::value",
     "Objective::grad",
@@ -85,7 +88,9 @@ fn named(call: u64, len: u64) -> String {
 }
 
 impl Ranks {
-    /// Gives what every rank has brought; or, on all ranks, the error of the first that failed.
+    /// Gives the three words or fewer that every rank has brought; or, on all ranks, the error of the first
+    /// that failed. It takes one message, of as many words whatever the call: whoever comes for another
+    /// must understand it.
     pub(crate) fn meet<const N: usize>(
         &self,
         place: Place,
@@ -96,9 +101,14 @@ impl Ranks {
             Err(error) => pack(error),
         };
         let Place { call, len, print } = place;
+        let mut words = [call as u64, len as u64, print, failed.len() as u64, 0, 0, 0];
         let brought = mine.unwrap_or([0; N]);
-        let words = self.gather_words([call as u64, len as u64, print, failed.len() as u64])?;
-        let Some(&[call, len, print, _]) = words.first() else {
+        words[4..]
+            .iter_mut()
+            .zip(brought)
+            .for_each(|(to, word)| *to = word);
+        let words = self.gather_words(words)?;
+        let Some(&[call, len, print, ..]) = words.first() else {
             return Err(crate::Error::Ended.into()); // not reached: there is at least this rank
         };
         if let Some(error) = self.parted(&words, &mut failed)? {
@@ -118,15 +128,13 @@ impl Ranks {
             let call = NAMES[place.call as usize].to_owned();
             return Err(crate::Error::Differs { call, rank }.into());
         }
-        match N {
-            0 => Ok(vec![brought; self.size()]),
-            _ => Ok(self.gather_words(brought)?),
-        }
+        let brought = |w: &[u64; WORDS]| std::array::from_fn(|at| *w[4..].get(at).unwrap_or(&0));
+        Ok(words.iter().map(brought).collect())
     }
 
     /// The error of the first rank that has returned with one, if there is any.
-    fn parted(&self, words: &[[u64; 4]], error: &mut Vec<u8>) -> Result<Option<Error>, Error> {
-        let ended = |words: &[u64; 4]| words[0] == Call::End as u64 && words[3] > 0;
+    fn parted(&self, words: &[[u64; WORDS]], error: &mut Vec<u8>) -> Result<Option<Error>, Error> {
+        let ended = |words: &[u64; WORDS]| words[0] == Call::End as u64 && words[3] > 0;
         let Some(rank) = words.iter().position(ended) else {
             return Ok(None);
         };
@@ -141,7 +149,8 @@ impl Ranks {
         let own = error.map(|error| pack(&Error::objective(error)));
         let own = own.unwrap_or_default();
         loop {
-            let words = self.gather_words([Call::End as u64, 0, 0, own.len() as u64])?;
+            let words = [Call::End as u64, 0, 0, own.len() as u64, 0, 0, 0];
+            let words = self.gather_words(words)?;
             if words.iter().all(|words| words[0] == Call::End as u64) {
                 return Ok(());
             }

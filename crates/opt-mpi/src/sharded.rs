@@ -235,7 +235,7 @@ impl<U: Update<F>, F: Element> Sharded<U, F> {
         self.work.extend_from_slice(&x[own]);
         let counts: Vec<usize> = self.ranges.iter().map(ExactSizeIterator::len).collect();
         self.ranks.gather(&self.work, &counts, x)?;
-        self.settle(Call::Advance, usize::MAX, moved)
+        self.settle(Call::Advance, self.params.len(), moved)
     }
 
     /// The same of the segments from number `first` on.
@@ -309,7 +309,7 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
     /// Each rank reads its own part, and all hear of the first that is bad.
     fn check_whole(&self, d: &[F]) -> Result<(), Error> {
         let mine = self.checked(d);
-        self.settle(Call::Check, usize::MAX, mine)
+        self.settle(Call::Check, self.params.len(), mine)
     }
 
     fn advance(&mut self, first: usize, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
@@ -321,7 +321,7 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
     fn advance_whole(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
         let fits = self.params.check_len("x", x.len());
         let fits = fits.and_then(|()| self.params.check_len("gradient", d.len()));
-        self.settle(Call::Advance, usize::MAX, fits)?;
+        self.settle(Call::Advance, self.params.len(), fits)?;
         self.step_whole(x, d)
     }
 
@@ -331,13 +331,13 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
     fn apply(&mut self, x: &mut [F], d: &[F]) -> Result<(), Error> {
         let fits = self.params.check_len("x", x.len());
         let mine = fits.and_then(|()| self.checked(d));
-        self.settle(Call::Check, usize::MAX, mine)?;
+        self.settle(Call::Check, self.params.len(), mine)?;
         self.step_whole(x, d)
     }
 
     fn apply_parts(&mut self, parts: &mut [Part<'_, F>]) -> Result<(), Error> {
         let mine = self.checked_parts(parts);
-        self.settle_parts((Call::Check, usize::MAX), parts, mine)?;
+        self.settle_parts((Call::Check, self.params.len()), parts, mine)?;
         self.step_parts(0, parts)
     }
 

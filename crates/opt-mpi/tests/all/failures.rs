@@ -7,8 +7,8 @@ use opt_firstorder::Momentum;
 use opt_mpi::{AllReduced, Ranks, Sharded};
 use opt_nn::Mlp;
 
-use crate::Outcome;
 use crate::model::{mine, same_bits, start};
+use crate::{Failure, Outcome};
 
 /// What a rank's objective does next.
 #[derive(Clone, Copy, PartialEq)]
@@ -57,11 +57,11 @@ impl Objective<f32> for Faulty {
     }
 }
 
+/// An objective, a method and where it starts.
+type Start = (AllReduced<Faulty>, Trained, Vec<f32>);
 type Trained = Train<f32, opt_core::Gradient, Sharded<FirstOrder<f32, Momentum, 1>>>;
 
-fn trained(
-    ranks: &Ranks,
-) -> Result<(AllReduced<Faulty>, Trained, Vec<f32>), Box<dyn std::error::Error>> {
+fn trained(ranks: &Ranks) -> Result<Start, Failure> {
     let inner = mine::<f32>(ranks);
     let fault = Fault::None;
     let all = AllReduced::weighted(Faulty { inner, fault }, ranks, |faulty| {

@@ -16,11 +16,13 @@ use std::{env, thread};
 
 use opt_mpi::Ranks;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type Failure = Box<dyn std::error::Error>;
+type Outcome = Result<(), Failure>;
+type Case = (&'static str, fn(&Ranks) -> Outcome);
 
 const CASE: &str = "OPT_MPI_CASE";
 
-const CASES: [(&str, fn(&Ranks) -> Outcome); 14] = [
+const CASES: [Case; 14] = [
     ("bits", bits::check),
     ("methods", methods::check),
     ("layers", layers::check),
@@ -45,7 +47,7 @@ fn rank() {
         .iter()
         .find(|(case, _)| *case == name)
         .expect("a case");
-    opt_mpi::run(|ranks| case(ranks)).unwrap_or_else(|error| panic!("{error}"));
+    opt_mpi::run(case).unwrap_or_else(|error| panic!("{error}"));
 }
 
 struct Ended {
@@ -115,7 +117,7 @@ fn succeeds(on: &[usize], case: &str) {
         } = mpirun(ranks, case);
         assert!(success, "{case} on {ranks} ranks:\n{text}");
         assert!(text.matches("1 passed").count() == ranks, "{text}");
-        println!("{case} on {ranks} ranks: {seconds:.1} s");
+        eprintln!("{case} on {ranks} ranks: {seconds:.1} s");
     }
 }
 
@@ -125,7 +127,7 @@ fn fails(case: &str, says: &str) {
     assert!(!ended.success, "{case}:\n{}", ended.text);
     assert!(ended.seconds < 30.0, "{case}: {} s", ended.seconds);
     assert!(ended.text.contains(says), "{case}:\n{}", ended.text);
-    println!("{case}: {:.1} s", ended.seconds);
+    eprintln!("{case}: {:.1} s", ended.seconds);
 }
 
 #[test]

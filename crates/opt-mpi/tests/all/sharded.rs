@@ -11,8 +11,8 @@ use opt_firstorder::{Adam, Momentum, Sgd};
 use opt_mpi::{AllReduced, Ranks, Sharded};
 use opt_nn::Mlp;
 
-use crate::Outcome;
 use crate::model::{mine, same_bits, start};
+use crate::{Failure, Outcome};
 
 fn params() -> ParamMap {
     let tensors = [
@@ -299,11 +299,11 @@ fn file() -> PathBuf {
     env::temp_dir().join("opt-mpi-test-state.safetensors")
 }
 
+/// An objective, a method and where it starts.
+type Start = (AllReduced<Mlp<f32>>, Trained, Vec<f32>);
 type Trained = Train<f32, opt_core::Gradient, Sharded<FirstOrder<f32, Adam, 2>>>;
 
-fn trained(
-    ranks: &Ranks,
-) -> Result<(AllReduced<Mlp<f32>>, Trained, Vec<f32>), Box<dyn std::error::Error>> {
+fn trained(ranks: &Ranks) -> Result<Start, Failure> {
     let all = AllReduced::new(mine::<f32>(ranks), ranks);
     let params = all.params().clone();
     let adam = Sharded::new(&params, ranks, |map| FirstOrder::new(Adam::default(), map))?;
