@@ -1,6 +1,7 @@
 //! The main job: all experiments, their table, `results.json` and the report.
 
 mod data;
+mod journal;
 mod keep;
 mod kinds;
 
@@ -9,15 +10,17 @@ use std::path::PathBuf;
 
 use clap::Command;
 use opt_core::find_entry;
+use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Config, Experiment, MOST_SEEDS};
 use crate::stop::Stop;
 use crate::{Failure, experiments_dir, registry, report};
 use data::Splits;
+use journal::Journal;
 use keep::Keep;
 use kinds::Job;
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
 pub(crate) struct Args {
     /// Names of experiments; all but those that run by name only if none is given.
     experiments: Vec<String>,
@@ -43,6 +46,38 @@ pub(crate) struct Args {
     /// Where the experiments are described, one TOML file each, if not in benches/experiments.
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
+    /// Go on with the run that was stopped, or killed, in the folder that it writes to: bit for bit as if
+    /// it had not been. The other arguments are those that it was begun with, and need not be given again.
+    #[arg(long)]
+    #[serde(skip)]
+    resume: bool,
+}
+
+impl Args {
+    /// As they are written, but for --out and --resume.
+    fn told(&self) -> String {
+        let mut told = self.experiments.clone();
+        let flags = [("--quick", self.quick), ("--full", self.full)];
+        told.extend(
+            flags
+                .iter()
+                .filter(|(_, on)| *on)
+                .map(|(name, _)| (*name).to_owned()),
+        );
+        told.extend(self.seeds.map(|n| format!("--seeds {n}")));
+        if !self.methods.is_empty() {
+            told.push(format!("--methods {}", self.methods.join(",")));
+        }
+        let folders = [("--data", &self.data), ("--files", &self.files)];
+        let folders = folders
+            .iter()
+            .filter_map(|(name, dir)| Some((name, dir.as_ref()?)));
+        told.extend(folders.map(|(name, dir)| format!("{name} {}", dir.display())));
+        match told.is_empty() {
+            true => "no arguments".to_owned(),
+            false => told.join(" "),
+        }
+    }
 }
 
 /// The experiments, for `bench --help`.
@@ -55,6 +90,10 @@ pub(crate) fn list(command: Command) -> Command {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let out = args.out.clone().unwrap_or_else(default_out);
+    let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
+    let (journal, args) = Journal::open(&out, args).map_err(Failure::Usage)?;
+    let args = &args;
     let files = args.files.clone().unwrap_or_else(experiments_dir);
     let all = crate::check::read_all(&files).map_err(Failure::Usage)?;
     let chosen = choose(&all, &args.experiments)?;
@@ -62,10 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut methods = args.methods.clone();
     methods.retain(|name| seen.insert(name.clone()));
     check_methods(&methods, &chosen)?;
-    let out = args.out.clone().unwrap_or_else(default_out);
-    let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
+    journal.begin().map_err(Failure::Other)?;
     let stop = Stop::catch().map_err(Failure::Other)?;
-    let ran = run_all(args, &methods, &chosen, &mut keep, &stop);
+    let ran = run_all(args, &methods, &chosen, (&journal, &mut keep), &stop);
     // Also after an error: what was finished before it is worth a report.
     let written = keep.report();
     ran.map_err(Failure::Other)?;
@@ -83,7 +121,7 @@ fn run_all(
     args: &Args,
     methods: &[String],
     chosen: &[&Experiment],
-    keep: &mut Keep,
+    (journal, keep): (&Journal, &mut Keep),
     stop: &Stop,
 ) -> Result<(), String> {
     let mut splits = Splits::new(args.data.as_deref());
@@ -96,12 +134,18 @@ fn run_all(
             continue;
         }
         eprintln!("{}", experiment.name);
+        if let Some(done) = journal.finished(&experiment.name)? {
+            eprintln!("  finished before");
+            keep.experiment(done, true)?;
+            continue;
+        }
         let mut job = Job {
             args,
             methods,
             by_name: !args.experiments.is_empty(),
             experiment,
             splits: &mut splits,
+            journal,
             keep,
             stop,
         };
@@ -111,6 +155,9 @@ fn run_all(
         }
         for figure in done.figures() {
             println!("\n{}", report::print_table(&figure));
+        }
+        if !stop.asked() {
+            journal.finish(&done)?;
         }
         keep.experiment(done, true)?;
     }

@@ -18,6 +18,7 @@ mod report;
 mod results;
 mod scaled;
 mod setting;
+mod shelf;
 mod starts;
 mod stop;
 mod stream;

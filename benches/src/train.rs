@@ -6,9 +6,12 @@ use opt_data::{Crops, ImageShape};
 use crate::experiment::{Budget, Size, Training, Variant};
 use crate::results::{Point, Run};
 use crate::setting::{Settings, hyper};
+use crate::shelf::Shelf;
 use crate::stop::Stop;
+use crate::train::checkpoint::{Due, Part};
 use crate::train::session::Session;
 
+mod checkpoint;
 mod ensemble;
 mod memory;
 mod samples;
@@ -73,6 +76,8 @@ pub(crate) struct Trainer<'a> {
     /// The same with inputs of mean 0 and variance 1, if a variant wants them.
     pub(crate) standardized: Option<&'a Split>,
     pub(crate) ticker: Ticker<'a>,
+    /// Where what is finished is kept.
+    pub(crate) shelf: &'a Shelf,
 }
 
 /// What a method runs with.
@@ -113,10 +118,18 @@ impl Trainer<'_> {
     pub(crate) fn choose(&self, contender: &Contender<'_>) -> Result<Option<Choice>, String> {
         let grid = (self.training.grid).values(&contender.name, contender.entry);
         let (mut chosen, mut least) = (0, None);
+        let name = format!("{}-search", contender.name);
+        // Of each value so far; none where it diverged.
+        let mut losses: Vec<Option<f64>> = self.shelf.get(&name)?.unwrap_or_default();
         for (i, &value) in grid.iter().enumerate().filter(|_| grid.len() > 1) {
-            let Some(loss) = self.search(contender, value)? else {
-                return Ok(None);
-            };
+            if losses.len() <= i {
+                let Some(loss) = self.search(contender, value)? else {
+                    return Ok(None);
+                };
+                losses.push(Some(loss).filter(|loss| loss.is_finite()));
+                self.shelf.put(&name, &losses)?;
+            }
+            let loss = losses[i].unwrap_or(f64::INFINITY);
             if least.is_none_or(|least| loss < least) {
                 (chosen, least) = (i, Some(loss));
             }
@@ -149,49 +162,71 @@ impl Trainer<'_> {
         }))
     }
 
-    /// One seed, with this value of the first hyper-parameter. `None` if interrupted.
+    /// One seed, with this value of the first hyper-parameter: what is left of it, or what there is of it
+    /// if it is finished. `None` if interrupted.
     pub(crate) fn run(
         &self,
         contender: &Contender<'_>,
         value: f64,
         seed: u64,
     ) -> Result<Option<Run>, String> {
+        let name = format!("{}-{seed}", contender.name);
+        if let Some(run) = self.finished(&name)? {
+            self.ticker.bar.inc(self.updates());
+            return Ok(Some(run));
+        }
         let mut session = self.session(contender, value, seed)?;
-        let mut run = Run {
-            method: contender.name.clone(),
-            hyper: hyper(contender.entry, &contender.set(value)),
-            seed,
-            ..Run::default()
-        };
-        let (mut spent, budget) = (0, self.updates());
         let data = self.data(&contender.variant);
-        run.points.push(self.point(&mut session, data)?);
+        let mut part = match self.part(&name, &mut session)? {
+            Some(part) => part,
+            None => Part {
+                run: Run {
+                    method: contender.name.clone(),
+                    hyper: hyper(contender.entry, &contender.set(value)),
+                    seed,
+                    points: vec![self.point(&mut session, data)?],
+                    ..Run::default()
+                },
+                spent: 0,
+                state: None,
+            },
+        };
+        self.ticker.bar.inc(part.spent);
+        let budget = self.updates();
         let checkpoints = checkpoints(budget, self.size.points);
-        while spent < budget {
+        let mut due = Due::new();
+        while part.spent < budget {
             if self.ticker.stopped() {
+                self.keep(&name, &mut session, &mut part)?;
                 return Ok(None);
             }
-            let (before, step) = (spent, session.update());
-            self.advance(&session, &mut spent, budget, step.is_err());
+            if due.now() {
+                self.keep(&name, &mut session, &mut part)?;
+                due.done();
+            }
+            let (before, step) = (part.spent, session.update());
+            self.advance(&session, &mut part.spent, budget, step.is_err());
             match step {
-                Ok(fallback) => run.note(fallback),
+                Ok(fallback) => part.run.note(fallback),
                 Err(why) => {
-                    run.failed = Some(format!("update {}: {why}", session.done + 1));
+                    part.run.failed = Some(format!("update {}: {why}", session.done + 1));
                     break;
                 }
             }
-            let passed = |&&at: &&u64| at > before && at <= spent;
+            let passed = |&&at: &&u64| at > before && at <= part.spent;
             let passed = checkpoints.iter().filter(passed).count();
             if passed > 0 {
                 // One point for each, so that the k-th of every seed belongs to the same budget.
                 let point = self.point(&mut session, data)?;
-                run.points.extend(std::iter::repeat_n(point, passed));
+                part.run.points.extend(std::iter::repeat_n(point, passed));
             }
         }
+        let mut run = part.run;
         if self.training.ensemble && run.failed.is_none() {
             run.outputs = Some(session.predict(&data.test)?);
         }
         run.memory = Some(session.memory());
+        self.finish(&name, &run, part.state)?;
         Ok(Some(run))
     }
 
@@ -269,13 +304,4 @@ impl Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::checkpoints;
-
-    #[test]
-    fn checkpoints_are_denser_at_first_and_end_at_the_end() {
-        assert_eq!(checkpoints(100, 4), [6, 25, 56, 100]);
-        assert_eq!(checkpoints(3, 10), [1, 2, 3]);
-        assert_eq!(checkpoints(1, 1), [1]);
-    }
-}
+mod tests;

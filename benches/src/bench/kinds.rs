@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use opt_core::{Entry, find_entry};
 
 use super::data::{Splits, describe};
+use super::journal::Journal;
 use super::keep::Keep;
 use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Experiment, Invariance, Training, Trajectories};
@@ -25,6 +26,8 @@ pub(super) struct Job<'a> {
     pub(super) by_name: bool,
     pub(super) experiment: &'a Experiment,
     pub(super) splits: &'a mut Splits,
+    /// What is finished of it.
+    pub(super) journal: &'a Journal,
     /// Where every finished seed goes.
     pub(super) keep: &'a mut Keep,
     pub(super) stop: &'a Stop,
@@ -211,13 +214,17 @@ impl Job<'_> {
         let wanted = contenders.iter().any(|c| c.variant.standardize);
         let standardized = wanted.then(|| data.standardized(false)).transpose()?;
         let bar = ProgressBar::no_length();
+        let seeds = self.args.seeds.unwrap_or(size.seeds);
+        let setup = format!("{config:?} {size:?} {seeds} {}", describe(&data));
+        let shelf = self.journal.shelf(&self.experiment.name, &setup)?;
         let trainer = Trainer {
             training: config,
             size,
-            seeds: self.args.seeds.unwrap_or(size.seeds),
+            seeds,
             data: &data,
             cropping: cropping.as_ref(),
             standardized: standardized.as_ref(),
+            shelf: &shelf,
             ticker: Ticker {
                 bar: &bar,
                 stop: self.stop,

@@ -21,6 +21,7 @@ pub(super) struct Session<'a> {
     pub(super) batches: Batches,
     /// Whether all updates see the first minibatch.
     fixed: bool,
+    loaded: bool,
     /// Samples of the minibatch that curvature is taken on.
     curvature: usize,
     schedule: Schedule,
@@ -56,8 +57,9 @@ impl Session<'_> {
     /// Loads the next minibatch and makes one update; only this is timed. What it fell back to.
     pub(super) fn update(&mut self) -> Result<Option<Fallback>, String> {
         let begin = Instant::now();
-        if !self.fixed || self.done == 0 {
+        if !self.fixed || !self.loaded {
             self.load()?;
+            self.loaded = true;
         }
         if let Schedule::InverseSqrt = self.schedule {
             let schedule = opt_core::Schedule::InverseSqrt { from: self.lr };
@@ -73,12 +75,13 @@ impl Session<'_> {
     }
 
     fn load(&mut self) -> Result<(), String> {
+        let at = if self.fixed { 0 } else { self.done };
         let mask = self
             .seed
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(self.done);
-        let epoch = self.done / self.batches.per_epoch() as u64;
-        let rows = self.batches.rows(self.done);
+            .wrapping_add(at);
+        let epoch = at / self.batches.per_epoch() as u64;
+        let rows = self.batches.rows(at);
         let mlp = &mut self.network.inner;
         if let Some(parts) = &mut self.parts {
             parts.draw(rows, epoch).map_err(|e| e.to_string())?;
@@ -205,6 +208,7 @@ impl Trainer<'_> {
         });
         Ok(Session {
             fixed: variant.fixed,
+            loaded: false,
             curvature: variant.curvature.unwrap_or(batch).min(batch),
             schedule: if decays {
                 training.schedule
@@ -277,7 +281,8 @@ fn method(
             let mut own = set.clone();
             let rate = value * ratio.powi((first.len() - 1 - layer) as i32);
             own.insert(tuned.name.clone(), rate.into());
-            let has = |segment: &Segment| {
+            let first = &first;
+            let has = move |segment: &Segment| {
                 // What stands behind a layer's weight is its own, as far as the next one's.
                 first.partition_point(|&start| start <= segment.range.start) == layer + 1
             };

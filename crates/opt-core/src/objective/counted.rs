@@ -1,5 +1,8 @@
 use std::ops::AddAssign;
 
+use crate::scalar::Scalar;
+use crate::state::visit::{State, Visit};
+
 /// A kind of evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -190,3 +193,20 @@ impl<O> Counted<O> {
 }
 
 forward_objective!(Counted, inner, note);
+
+/// That of the objective under its own names, and the counts by theirs.
+impl<F: Scalar, O: State<F>> State<F> for Counted<O> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        self.inner.visit(visitor);
+        for (name, count) in [
+            ("values", &mut self.values),
+            ("gradients", &mut self.gradients),
+            ("diagonals", &mut self.diagonals),
+            ("hessian_products", &mut self.hessian_products),
+            ("gauss_newton_products", &mut self.gauss_newton_products),
+            ("observed", &mut self.observed),
+        ] {
+            visitor.count(name, count);
+        }
+    }
+}
