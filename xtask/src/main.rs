@@ -6,6 +6,7 @@
 mod backend;
 mod bench;
 mod mpi;
+mod package;
 mod peers;
 mod ranks;
 mod setup;
@@ -25,6 +26,7 @@ Usage: cargo xtask COMMAND [ARGS…]
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--data DIR]
                    [--out DIR]
+  bench --resume go on with a run that was stopped or killed, bit for bit    [--out DIR]
   bench --peers  our steps beside PyTorch, optax, SciPy, burn and candle, as far as these can be
                  had: a table of ratios, in target/bench/peers.json and the report too
                    [WORK…] [--out DIR]
@@ -34,6 +36,7 @@ Usage: cargo xtask COMMAND [ARGS…]
                    --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
                    [--loss-scale C] [--unit U]
   test           formatting, lints, tests, docs, and each library crate alone
+  package        every library as it would be published: built and tested from its package alone
 
 `bench`, `trace` and `test` call `setup` first, and without an OpenBLAS go on in pure Rust.
 OPT_BACKEND=faer or OPT_BACKEND=lapack chooses. `bench --help` and `trace --help` say more.
@@ -57,18 +60,19 @@ fn main() -> ExitCode {
         "bench" if ranks => ranks::run(args),
         "bench" | "trace" => bench::run(&command, args),
         "--help" | "-h" | "help" => help(),
-        "setup" | "test" if asks_help => help(),
+        "setup" | "test" | "package" if asks_help => help(),
         "setup" if args == ["mpi"] => mpi::ensure().map(|()| eprintln!("xtask: MPI found")),
-        "setup" | "test" if !args.is_empty() => {
+        "setup" | "test" | "package" if !args.is_empty() => {
             return usage(&format!(
                 "`{command}` takes no arguments, but for `setup mpi`"
             ));
         }
         "setup" => setup::ensure().map(|()| eprintln!("xtask: OpenBLAS found")),
         "test" => test::run(),
+        "package" => package::run(),
         _ => {
             return usage(&format!(
-                "unknown command `{command}`; there are setup, bench, trace and test"
+                "unknown command `{command}`; there are setup, bench, trace, test and package"
             ));
         }
     };

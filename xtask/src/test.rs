@@ -1,14 +1,15 @@
 //! `test`: everything that must hold before a change lands.
 
 use crate::{backend::Backend, mpi};
-use std::{collections::BTreeSet, fs, io, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, io, path::Path, process::Command, time::Instant};
 
 /// On every machine. A crate is tested by itself, with the features that its users give it.
-const ALWAYS: [&str; 5] = [
+const ALWAYS: [&str; 6] = [
     "fmt --all --check",
     "test",
     "test -p opt-linalg --features faer",
-    "test -p opt-data --features faer",
+    "test -p opt-data --features faer --test zca",
+    "test -p opt-candle -p opt-burn",
     "test -p opt-natural --no-default-features --features faer",
 ];
 
@@ -87,7 +88,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// The crate that is left out where there is no MPI.
-const MPI: &str = "opt-mpi";
+pub(crate) const MPI: &str = "opt-mpi";
 
 /// The command; if it is about the whole workspace, then without opt-mpi if `without` says so.
 fn workspace(command: &str, without: bool) -> String {
@@ -113,8 +114,12 @@ fn features(package: &str, backend: Backend) -> Vec<&'static str> {
 const ALL: &str = " --all-features";
 
 fn succeed(args: &str) -> Result<(), String> {
+    let begin = Instant::now();
     match announce(args).status() {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => {
+            eprintln!("xtask: {:.0} s", begin.elapsed().as_secs_f64());
+            Ok(())
+        }
         Ok(status) => Err(failed(args, &status)),
         Err(error) => Err(failed(args, &error)),
     }
@@ -134,7 +139,7 @@ fn announce(args: &str) -> Command {
 }
 
 /// The packages under `crates/`, each named like its folder, in a fixed order.
-fn libraries() -> io::Result<BTreeSet<String>> {
+pub(crate) fn libraries() -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(Path::new(super::ROOT).join("crates"))? {
         let entry = entry?;
