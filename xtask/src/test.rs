@@ -75,6 +75,8 @@ pub(crate) fn run() -> Result<(), String> {
             succeed(&format!("clippy -p {package}{features} -- -D warnings"))?;
         }
     }
+    licences()?;
+    compatible()?;
     for (package, most) in TREES {
         let args = format!("tree -p {package} -e normal --prefix none");
         let tree = announce(&args).output().map_err(|e| failed(&args, &e))?;
@@ -85,6 +87,47 @@ pub(crate) fn run() -> Result<(), String> {
             .map_err(|broken| failed(&args, &broken))?;
     }
     Ok(())
+}
+
+/// By cargo-deny, where it is installed.
+fn licences() -> Result<(), String> {
+    if !installed("deny") {
+        return Ok(());
+    }
+    succeed("deny check licenses sources")
+}
+
+/// With the last release, by cargo-semver-checks, where both are there.
+fn compatible() -> Result<(), String> {
+    if !installed("semver-checks") {
+        return Ok(());
+    }
+    let tags = ["describe", "--tags", "--abbrev=0"];
+    let tag = Command::new("git")
+        .args(tags)
+        .current_dir(super::ROOT)
+        .output();
+    match tag {
+        Ok(tag) if tag.status.success() => {
+            let tag = String::from_utf8_lossy(&tag.stdout).trim().to_owned();
+            succeed(&format!("semver-checks --baseline-rev {tag}"))
+        }
+        _ => {
+            eprintln!("xtask: leaves out semver-checks, since there is no release to compare with");
+            Ok(())
+        }
+    }
+}
+
+/// Whether cargo has this subcommand; says so where not.
+fn installed(subcommand: &str) -> bool {
+    let mut asked = super::cargo();
+    let found = asked.args([subcommand, "--version"]).output();
+    let found = found.is_ok_and(|done| done.status.success());
+    if !found {
+        eprintln!("xtask: leaves out {subcommand}: `cargo install cargo-{subcommand}` adds it");
+    }
+    found
 }
 
 /// The crate that is left out where there is no MPI.
