@@ -95,3 +95,8 @@ pub use opt_secondorder as secondorder;
 pub use optimizer::{Make, Optimizer};
 pub use tape::{Tape, Taped};
 pub use vars::Vars;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

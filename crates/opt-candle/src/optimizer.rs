@@ -217,7 +217,9 @@ impl<F: Element, U: Update<F>> State<F> for Optimizer<U, F> {
 /// How a [`candle_nn::Optimizer`] is made of variables without names: the update, for a map that names
 /// them `0`, `1` and so on.
 #[allow(missing_debug_implementations)] // a closure
-pub struct Make<U>(Box<dyn FnOnce(&ParamMap) -> Result<U, CoreError>>);
+pub struct Make<U>(Box<Making<U>>);
+
+type Making<U> = dyn FnOnce(&ParamMap) -> Result<U, CoreError>;
 
 impl<U> Make<U> {
     /// By a function of the map.
