@@ -17,6 +17,27 @@ pub(crate) fn pack(error: &Error) -> Vec<u8> {
         Error::NonFiniteLoss(loss) => {
             out.tag(2).word(loss.to_bits());
         }
+        Error::NonFiniteNorm(norm) => {
+            out.tag(7).word(norm.to_bits());
+        }
+        Error::Snapshot(what) => {
+            out.tag(8).text(what);
+        }
+        Error::Layer { index, name, why } => {
+            out.tag(9).word(*index as u64).text(name).text(why);
+        }
+        // Named by its text alone: its type is the caller's own.
+        Error::Objective(source) => {
+            out.tag(0).text(&source.to_string());
+        }
+        other => pack_element(other, &mut out),
+    }
+    out.0
+}
+
+/// An error about an element of a segment.
+fn pack_element(error: &Error, out: &mut Packer) {
+    match error {
         Error::NonFiniteGradient {
             segment,
             index,
@@ -52,24 +73,10 @@ pub(crate) fn pack(error: &Error) -> Vec<u8> {
         } => {
             out.tag(6).place(segment, *index, *value);
         }
-        Error::NonFiniteNorm(norm) => {
-            out.tag(7).word(norm.to_bits());
-        }
-        Error::Snapshot(what) => {
-            out.tag(8).text(what);
-        }
-        Error::Layer { index, name, why } => {
-            out.tag(9).word(*index as u64).text(name).text(why);
-        }
-        // Named by its text alone: its type is the caller's own.
-        Error::Objective(source) => {
-            out.tag(0).text(&source.to_string());
-        }
         other => {
             out.tag(0).text(&other.to_string());
         }
     }
-    out.0
 }
 
 /// What [`pack`] made on `rank`.

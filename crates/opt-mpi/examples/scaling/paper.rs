@@ -21,7 +21,9 @@ pub(crate) struct Measured {
     pub(crate) state: (u64, u64),
     /// Whether x has the bits of one process that sums over the same parts.
     pub(crate) bitwise: bool,
-    /// The greatest difference to one process with the whole minibatch, over the greatest of x.
+    /// The greatest difference to one process with the whole minibatch, over the greatest magnitude: of
+    /// the first gradient, and of x at the end.
+    pub(crate) gradient: f64,
     pub(crate) apart: f64,
 }
 
@@ -59,7 +61,8 @@ pub(crate) fn table(name: &str, m: &Measured) -> String {
         out,
         "\n{name}: {} parameters, Adam in shards, {} updates on {} samples of {} ranks\n\
          \x20 x to the bits of one process that sums over the same {} parts: {}\n\
-         \x20 to one process with the whole minibatch: to rounding, {:.1e} of the greatest\n\
+         \x20 to one process with the whole minibatch to rounding: the first gradient within {:.1e} of\n\
+         \x20 its greatest element, x at the end {:.1e} (Adam steps by the sign of what is near 0)\n\
          \x20 state of a rank: {share:.3} of one process'\n\
          \x20 an update: {:.1} ms in one process, {:.1} ms on {} ranks of the same cores, {:.1} ms of \
          these in MPI\n\
@@ -70,6 +73,7 @@ pub(crate) fn table(name: &str, m: &Measured) -> String {
         m.ranks,
         m.ranks,
         if m.bitwise { "equal" } else { "NOT EQUAL" },
+        m.gradient,
         m.apart,
         1e3 * m.alone,
         1e3 * m.together,

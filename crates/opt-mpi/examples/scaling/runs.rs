@@ -21,6 +21,9 @@ const BATCH: usize = 128;
 /// Updates that are not timed.
 const WARM: u64 = 2;
 
+/// Of a gradient in single precision, that is summed in another order.
+const ROUNDING: f64 = 1e-5;
+
 /// One of the experiments of `benches/experiments`, without dropout, whose masks are drawn for each
 /// minibatch and so differ between one process and several.
 struct Experiment {
@@ -133,6 +136,10 @@ pub(crate) fn alone(parts: usize, updates: u64, out: &Path) -> Result<(), Failur
         let params = mlp.params().clone();
         let method = || Ok::<_, Failure>(Train::new(FirstOrder::new(experiment.adam(), &params)?));
 
+        let mut gradient = start.clone();
+        experiment.load(&mut mlp, &data, batches.rows(0))?;
+        mlp.grad(&start, &mut gradient)?;
+
         let (mut whole, mut train, mut timed) = (start.clone(), method()?, Instant::now());
         for update in 0..WARM + updates {
             if update == WARM {
@@ -160,7 +167,7 @@ pub(crate) fn alone(parts: usize, updates: u64, out: &Path) -> Result<(), Failur
             }
             train.step(&mut split, &mut summed)?;
         }
-        let saved = run![whole, summed, seconds, bytes].take()?;
+        let saved = run![gradient, whole, summed, seconds, bytes].take()?;
         saved.save(experiment.file(out))?;
         eprintln!(
             "{}: one process, {:.1} ms an update",
@@ -176,6 +183,13 @@ pub(crate) fn together(ranks: &Ranks, updates: u64, out: &Path) -> Result<(), Fa
     let data = mnist()?;
     for experiment in experiments() {
         let measured = experiment.train(ranks, &data, updates, out)?;
+        if !measured.bitwise || measured.gradient > ROUNDING {
+            let (name, far) = (experiment.name, measured.gradient);
+            let bits = measured.bitwise;
+            let why =
+                format!("{name}: the bits of one process: {bits}; its gradient within {far:e}");
+            return Err(why.into());
+        }
         let [ours, theirs] = sums::compare(ranks, measured.parameters)?;
         if ranks.rank() == 0 {
             print!("{}", table(experiment.name, &measured));
@@ -202,6 +216,10 @@ impl Experiment {
         let params = all.params().clone();
         let update = Sharded::new(&params, ranks, |shard| FirstOrder::new(self.adam(), shard))?;
         let mut train = Train::new(update);
+        let rows = batches.rows(0);
+        self.load(&mut all.inner, data, &rows[ranks.part(rows.len())])?;
+        let mut g = x.clone();
+        all.grad(&x, &mut g)?;
         let (mut timed, mut before) = (Instant::now(), ranks.traffic());
         for update in 0..WARM + updates {
             if update == WARM {
@@ -215,17 +233,15 @@ impl Experiment {
         let seconds = timed.elapsed().as_secs_f64() / updates as f64;
         let after = ranks.traffic();
 
-        let (mut whole, mut summed) = (x.clone(), x.clone());
+        let (mut gradient, mut whole, mut summed) = (g.clone(), x.clone(), x.clone());
         let (mut alone, mut bytes) = (0.0_f64, 0_u64);
         {
             let mut seconds = 0.0_f64;
             let saved: Snapshot<f32> = ranks.load(self.file(out))?;
-            run![whole, summed, seconds, bytes].restore(&saved)?;
+            run![gradient, whole, summed, seconds, bytes].restore(&saved)?;
             alone += seconds;
         }
-        let scale = whole.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
-        let apart = x.iter().zip(&whole).map(|(a, b)| (a - b).abs());
-        let measured = Measured {
+        Ok(Measured {
             ranks: ranks.size(),
             parameters: x.len(),
             batch: BATCH,
@@ -236,11 +252,15 @@ impl Experiment {
             sent: (after.bytes - before.bytes) as f64 / updates as f64,
             state: (train.update().bytes() as u64, bytes),
             bitwise: x == summed,
-            apart: f64::from(apart.fold(0.0_f32, f32::max) / scale),
-        };
-        match measured.bitwise {
-            true => Ok(measured),
-            false => Err(format!("{}: not the bits of one process", self.name).into()),
-        }
+            gradient: apart(&g, &gradient),
+            apart: apart(&x, &whole),
+        })
     }
+}
+
+/// The greatest difference, over the greatest magnitude.
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let most = |all: &mut dyn Iterator<Item = f32>| all.fold(0.0, |most: f32, v| most.max(v.abs()));
+    let difference = most(&mut a.iter().zip(b).map(|(a, b)| a - b));
+    f64::from(difference / most(&mut b.iter().copied()))
 }

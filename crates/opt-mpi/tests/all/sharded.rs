@@ -98,6 +98,7 @@ pub(crate) fn check(ranks: &Ranks) -> Outcome {
     groups(ranks)?;
     memory(ranks)?;
     refusals(ranks)?;
+    diverged(ranks)?;
     refused_state(ranks)
 }
 
@@ -214,8 +215,13 @@ fn refusals(ranks: &Ranks) -> Outcome {
         Snapshot::take(&mut [("", &mut here)])?,
     );
     assert_eq!(a, b);
+    Ok(())
+}
 
-    // After the move: what leaves the type's range.
+/// After the move: what leaves the type's range. And what no shards can be made of.
+fn diverged(ranks: &Ranks) -> Outcome {
+    let params = params();
+    let (mut x, mut y) = (wave::<f32>(params.len(), 1), wave(params.len(), 1));
     let make = |map: &ParamMap| {
         FirstOrder::new(
             Sgd {
