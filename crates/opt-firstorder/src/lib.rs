@@ -56,6 +56,10 @@
 //! A quotient whose denominator is 0 (possible only with `eps` = 0) counts as 0: the parameter
 //! stays where it is. [`zoo`] lists every method by name.
 //!
+//! # PyTorch
+//! With the feature `safetensors`, the module `torch` reads and writes the state of PyTorch's optimizers:
+//! a run that began there goes on here, and back.
+//!
 //! # Range of gradients
 //! Every finite gradient is taken, or refused with [`Error::GradientRange`] before anything has
 //! changed. A rule that squares it takes |g| ≤ ½√max, where max is the type's greatest number:
