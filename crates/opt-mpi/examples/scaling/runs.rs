@@ -230,24 +230,20 @@ impl Experiment {
             self.load(&mut all.inner, data, mine)?;
             train.step(&mut all, &mut x)?;
         }
-        let seconds = timed.elapsed().as_secs_f64() / updates as f64;
+        let together = timed.elapsed().as_secs_f64() / updates as f64;
         let after = ranks.traffic();
 
         let (mut gradient, mut whole, mut summed) = (g.clone(), x.clone(), x.clone());
-        let (mut alone, mut bytes) = (0.0_f64, 0_u64);
-        {
-            let mut seconds = 0.0_f64;
-            let saved: Snapshot<f32> = ranks.load(self.file(out))?;
-            run![gradient, whole, summed, seconds, bytes].restore(&saved)?;
-            alone += seconds;
-        }
+        let (mut seconds, mut bytes) = (0.0_f64, 0_u64);
+        let saved: Snapshot<f32> = ranks.load(self.file(out))?;
+        run![gradient, whole, summed, seconds, bytes].restore(&saved)?;
         Ok(Measured {
             ranks: ranks.size(),
             parameters: x.len(),
             batch: BATCH,
             updates,
-            alone,
-            together: seconds,
+            alone: seconds,
+            together,
             inside: (after.seconds - before.seconds) / updates as f64,
             sent: (after.bytes - before.bytes) as f64 / updates as f64,
             state: (train.update().bytes() as u64, bytes),
