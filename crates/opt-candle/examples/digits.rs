@@ -77,7 +77,9 @@ impl<L: Module> Module for Block<L> {
 }
 
 fn transformer(vb: VarBuilder<'_>, tape: &Tape) -> Result<Box<dyn Module>> {
-    let layer = |inputs, outputs, name| Ok(tape.linear(linear(inputs, outputs, vb.pp(name))?));
+    let layer = |inputs, outputs, name| -> Result<_> {
+        Ok(tape.linear(linear(inputs, outputs, vb.pp(name))?))
+    };
     // With a bias, candle's is fused, and has no backward pass.
     let norm = |name| layer_norm_no_bias(WIDTH, 1e-5, vb.pp(name));
     Ok(Box::new(Block {
