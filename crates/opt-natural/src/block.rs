@@ -16,7 +16,7 @@ pub(crate) struct Block<F> {
     /// As `moments`, where a step takes inverses of them before they count.
     fresh: Factors<F>,
     inverses: Inverses<F>,
-    next: Inverses<F>,
+    pub(crate) next: Inverses<F>,
     work: Box<[InverseWork<F>; 2]>,
     /// Of the minibatch; a sample of a convolution has one for each position.
     pub(crate) rows: usize,

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::FisherError;
 use crate::block::Block;
+use crate::deal::Deal;
 use crate::dense::{Dense, Rest};
 
 /// Tenfold raises of the damping before a factor without an inverse is an error.
@@ -26,6 +27,8 @@ pub(crate) struct Blocks<F> {
     /// Whether the inverses of the step that is proposed may look for low ranks anew.
     again: bool,
     staged: Option<Staged>,
+    /// Who inverts what, if not this process all.
+    pub(crate) deal: Option<Deal<F>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,7 @@ impl<F: Decompose> Blocks<F> {
             t: 0,
             again: false,
             staged: None,
+            deal: None,
         }
     }
 
@@ -118,12 +122,21 @@ impl<F: Decompose> Blocks<F> {
         let (mut attempts, again) = (0..ATTEMPTS, self.again);
         loop {
             let gamma = (damping * scale).sqrt();
-            // Each on one thread.
-            let all = self.all.par_iter_mut().with_max_len(1);
-            match all.try_for_each(|block| block.invert(gamma, again)) {
+            let inverted = match &self.deal {
+                // Each on one thread.
+                None => {
+                    let all = self.all.par_iter_mut().with_max_len(1);
+                    (all.try_for_each(|block| block.invert(gamma, again))).map_err(Error::from)
+                }
+                Some(deal) => {
+                    let invert = |block: &mut Block<F>| block.invert(gamma, again);
+                    deal.out(&mut self.all, invert, |block| &mut block.next)
+                }
+            };
+            match inverted {
                 Ok(()) => return Ok(scale),
                 Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -195,7 +195,7 @@ impl Hyper for KfacSettings {
 pub struct KfacDirection<F: Scalar> {
     settings: Tuned<KfacSettings>,
     params: ParamMap,
-    blocks: Blocks<F>,
+    pub(crate) blocks: Blocks<F>,
 }
 
 opt_core::tune_by!(KfacDirection, settings);
@@ -240,7 +240,7 @@ impl<F: Decompose> State<F> for KfacDirection<F> {
 pub struct KfacMethod<F: Scalar> {
     hyper: Tuned<Kfac>,
     params: ParamMap,
-    blocks: Blocks<F>,
+    pub(crate) blocks: Blocks<F>,
     velocity: Vec<F>,
     /// λ is the hyper-parameter times this.
     scale: f64,

@@ -1,7 +1,7 @@
 //! The Kronecker factors of one layer's block of the Fisher matrix.
 
 use ndarray::{Array2, ArrayView2};
-use opt_core::{Scalar, Visit};
+use opt_core::{Scalar, State, Visit};
 use opt_linalg::{Accuracy, DampedInverse, Decompose, Error, InverseWork, gram};
 
 use crate::dense::Dense;
@@ -128,5 +128,11 @@ impl<F: Decompose> Inverses<F> {
     pub(crate) fn visit(&mut self, name: &str, visitor: &mut dyn Visit<F>) {
         self.a.visit_as(&format!("inverse A/{name}"), visitor);
         self.g.visit_as(&format!("inverse G/{name}"), visitor);
+    }
+}
+
+impl<F: Decompose> State<F> for Inverses<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        Self::visit(self, "", visitor);
     }
 }

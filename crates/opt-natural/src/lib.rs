@@ -131,6 +131,7 @@ mod apply;
 mod block;
 mod blocks;
 mod coordinates;
+mod deal;
 mod dense;
 mod factor;
 mod fisher;
@@ -143,6 +144,7 @@ mod quadratic;
 mod zoo;
 
 pub use coordinates::{ProngCoordinates, Whiten};
+pub use deal::Deal;
 pub use fisher::{FisherError, MAX_BLOCK, empirical_fisher, fisher, sampled_fisher};
 pub use kfac::{Kfac, KfacDirection, KfacMethod, StepSize};
 pub use natural_gradient::{
