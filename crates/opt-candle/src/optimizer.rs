@@ -6,8 +6,13 @@ use opt_core::{
     Error as CoreError, FirstOrder, ParamMap, Part, Rule, Run, Scalar, State, Update, Value, Visit,
 };
 
+use rayon::prelude::*;
+
 use crate::element::{lend, pull, push, read};
 use crate::{Element, Error, Vars};
+
+/// Parameters below which a second thread is not worth waking.
+const WAKE: usize = 1 << 16;
 
 /// Any [`Update`] on the variables of a candle model, in their own memory: a rule, groups of rules,
 /// frozen parts, state in 8 or 16 bits.
@@ -98,8 +103,13 @@ impl<F: Element, U: Update<F>> Optimizer<U, F> {
         if let Some(error) = self.refused.take() {
             return Err(error.into());
         }
-        let checked = self.check(grads);
-        let result = checked.and_then(|()| self.advance());
+        let large = self.vars.params().len() > WAKE;
+        let mut whole = || self.check(grads).and_then(|()| self.advance());
+        // Inside of the pool: else every large variable would wake it from outside.
+        let result = match large {
+            true => rayon::join(whole, || ()).0,
+            false => whole(),
+        };
         self.gradients.clear();
         result
     }
@@ -116,10 +126,18 @@ impl<F: Element, U: Update<F>> Optimizer<U, F> {
         self.gradients.clear();
         for index in 0..self.vars.vars().len() {
             let gradient = self.vars.gradient::<F>(index, grads)?;
-            if let Some(gradient) = &gradient {
-                read(gradient, |d| self.update.check(index, d))??;
-            }
             self.gradients.push(gradient);
+        }
+        let update = &self.update;
+        let check = |(index, gradient): (usize, &Option<Tensor>)| match gradient {
+            Some(gradient) => Ok(read(gradient, |d| update.check(index, d))??),
+            None => Ok::<_, Error>(()),
+        };
+        let all = self.gradients.par_iter().enumerate();
+        let fine = self.vars.params().len() > WAKE && all.map(check).all(|checked| checked.is_ok());
+        if !fine {
+            // In order: the first that is bad, in every run.
+            self.gradients.iter().enumerate().try_for_each(check)?;
         }
         match self.gradients.iter().any(Option::is_some) {
             true => Ok(()),
