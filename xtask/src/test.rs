@@ -4,11 +4,12 @@ use crate::{backend::Backend, mpi};
 use std::{collections::BTreeSet, fs, io, path::Path, process::Command, time::Instant};
 
 /// On every machine. A crate is tested by itself, with the features that its users give it.
-const ALWAYS: [&str; 6] = [
+const ALWAYS: [&str; 7] = [
     "fmt --all --check",
     "test",
     "test -p opt-linalg --features faer",
-    "test -p opt-data --features faer --test zca",
+    "test -p opt-data --features faer --test all zca",
+    "test -p opt-firstorder --features safetensors --test torch",
     "test -p opt-candle -p opt-burn",
     "test -p opt-natural --no-default-features --features faer",
 ];

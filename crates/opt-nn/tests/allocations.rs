@@ -5,6 +5,7 @@
 //! every product: what a step allocates is compared with what its products alone do.
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
+#[path = "all/common/mod.rs"]
 mod common;
 
 use common::{data, labels, parameters, spec};

@@ -1,6 +1,7 @@
 //! Minibatches of chosen rows: the same bits as a copy of the rows gives, and no allocation.
 #![allow(clippy::unwrap_used)] // in helpers of the tests too
 
+#[path = "all/common/mod.rs"]
 mod common;
 
 use common::{LOSSES, data, labels, parameters, spec};

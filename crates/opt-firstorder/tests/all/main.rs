@@ -1,0 +1,11 @@
+//! The tests of this crate as one program: generic code is compiled, and all is linked, once.
+
+mod common;
+mod edge;
+mod golden;
+mod questions;
+mod rates;
+mod reference;
+mod signs;
+mod storage;
+mod suite;
