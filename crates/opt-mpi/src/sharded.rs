@@ -1,11 +1,10 @@
 use std::ops::Range;
 
-use opt_core::{Change, Error, Field, ParamMap, Part, State, Tune, Update, Value, Visit};
+use opt_core::{Change, Error, Field, ParamMap, Part, Tune, Update, Value};
 
 use crate::meet::{Call, Place};
 use crate::pieces::{piece, shard};
 use crate::ranks::{Element, Ranks};
-use crate::state;
 
 /// An update whose state is dealt out over the ranks: each keeps that of its part of x, moves its part,
 /// and gathers the rest (ZeRO-1; Rajbhandari, Rasley, Ruwase & He 2020).
@@ -349,12 +348,6 @@ impl<U: Update<F>, F: Element> Update<F> for Sharded<U, F> {
     /// Of this rank's part.
     fn bytes(&self) -> usize {
         self.inner.bytes()
-    }
-}
-
-impl<U: Update<F>, F: Element> State<F> for Sharded<U, F> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        state::visit(self, visitor);
     }
 }
 

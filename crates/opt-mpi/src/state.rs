@@ -1,6 +1,6 @@
 //! The state of all shards as one, as a visitor sees it.
 
-use opt_core::{Bits, Update, Visit};
+use opt_core::{Bits, State, Update, Visit};
 
 use crate::meet::{Call, Place};
 use crate::pieces::piece;
@@ -19,10 +19,7 @@ enum Entry<F> {
 
 /// Shows the state of all ranks as it would be without shards, and takes over what the visitor has
 /// written: every rank its own piece.
-pub(crate) fn visit<U: Update<F>, F: Element>(
-    sharded: &mut Sharded<U, F>,
-    visitor: &mut dyn Visit<F>,
-) {
+fn visit<U: Update<F>, F: Element>(sharded: &mut Sharded<U, F>, visitor: &mut dyn Visit<F>) {
     let names = sharded.params.segments().iter().map(|s| s.name.clone());
     let mut entries = Collect {
         names: names.collect(),
@@ -64,6 +61,12 @@ pub(crate) fn visit<U: Update<F>, F: Element>(
         }
     }
     sharded.inner.visit(&mut Give(all.into_iter()));
+}
+
+impl<U: Update<F>, F: Element> State<F> for Sharded<U, F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        visit(self, visitor);
+    }
 }
 
 impl<U, F: Element> Sharded<U, F> {
