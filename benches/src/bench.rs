@@ -90,17 +90,20 @@ pub(crate) fn list(command: Command) -> Command {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    // Before anything is written; a run that goes on has its arguments in its folder.
+    if !args.resume {
+        plan(args)?;
+    }
     let out = args.out.clone().unwrap_or_else(default_out);
     let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
     let (journal, args) = Journal::open(&out, args).map_err(Failure::Usage)?;
     let args = &args;
-    let files = args.files.clone().unwrap_or_else(experiments_dir);
-    let all = crate::check::read_all(&files).map_err(Failure::Usage)?;
-    let chosen = choose(&all, &args.experiments)?;
-    let mut seen = BTreeSet::new();
-    let mut methods = args.methods.clone();
-    methods.retain(|name| seen.insert(name.clone()));
-    check_methods(&methods, &chosen)?;
+    let Plan {
+        all,
+        chosen,
+        methods,
+    } = plan(args)?;
+    let chosen: Vec<_> = chosen.into_iter().map(|at| &all[at]).collect();
     journal.begin().map_err(Failure::Other)?;
     let stop = Stop::catch().map_err(Failure::Other)?;
     let ran = run_all(args, &methods, &chosen, (&journal, &mut keep), &stop);
@@ -115,6 +118,31 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// What the arguments ask for.
+struct Plan {
+    all: Vec<Experiment>,
+    /// Those of them that run.
+    chosen: Vec<usize>,
+    /// Of the command line, each once.
+    methods: Vec<String>,
+}
+
+fn plan(args: &Args) -> Result<Plan, Failure> {
+    let files = args.files.clone().unwrap_or_else(experiments_dir);
+    let all = crate::check::read_all(&files).map_err(Failure::Usage)?;
+    let chosen = choose(&all, &args.experiments)?;
+    let mut seen = BTreeSet::new();
+    let mut methods = args.methods.clone();
+    methods.retain(|name| seen.insert(name.clone()));
+    let experiments: Vec<_> = chosen.iter().map(|&at| &all[at]).collect();
+    check_methods(&methods, &experiments)?;
+    Ok(Plan {
+        all,
+        chosen,
+        methods,
+    })
 }
 
 fn run_all(
@@ -169,14 +197,14 @@ pub(crate) fn default_out() -> PathBuf {
     crate::root().join("target/bench")
 }
 
-/// Those of these names, each once; or all that do not run by name only.
-fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experiment>, Failure> {
+/// Where those of these names are, each once; or all that do not run by name only.
+fn choose(all: &[Experiment], names: &[String]) -> Result<Vec<usize>, Failure> {
     if names.is_empty() {
-        return Ok(all.iter().filter(|e| !e.by_name()).collect());
+        return Ok((0..all.len()).filter(|&at| !all[at].by_name()).collect());
     }
-    let mut chosen: Vec<&Experiment> = Vec::new();
+    let mut chosen = Vec::new();
     for name in names {
-        let found = all.iter().find(|experiment| experiment.name == *name);
+        let found = all.iter().position(|experiment| experiment.name == *name);
         let found = found.ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|e| e.name.as_str()).collect();
             Failure::Usage(format!(
@@ -184,7 +212,7 @@ fn choose<'a>(all: &'a [Experiment], names: &[String]) -> Result<Vec<&'a Experim
                 known.join(", ")
             ))
         })?;
-        if !chosen.iter().any(|e| e.name == *name) {
+        if !chosen.contains(&found) {
             chosen.push(found);
         }
     }
