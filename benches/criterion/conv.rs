@@ -3,12 +3,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::Instant;
+mod turns;
 
 use ndarray::Array2;
 use opt_core::Rule;
 use opt_firstorder::Adam;
 use opt_nn::{Activation, Convolution, Init, Layer, Mlp, Pool, Spec, Target, gemm};
+use turns::{median, milliseconds};
 
 const BATCH: usize = 128;
 
@@ -74,17 +75,6 @@ impl Products {
             }
         }
     }
-}
-
-fn milliseconds(f: impl FnOnce()) -> f64 {
-    let begin = Instant::now();
-    f();
-    1e3 * begin.elapsed().as_secs_f64()
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 fn main() {

@@ -4,13 +4,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::Instant;
+mod turns;
 
 use ndarray::Array2;
 use opt_core::{Objective, Rule};
 use opt_data::Csr;
 use opt_firstorder::Adam;
 use opt_nn::{Activation, Mlp, Spec, Target, gemm};
+use turns::{median, milliseconds};
 
 const BATCH: usize = 128;
 const WORDS: usize = 10_000;
@@ -34,17 +35,6 @@ fn reviews(rows: usize) -> Csr {
     }
     let values = vec![1.0; columns.len()];
     Csr::new((rows, WORDS), starts, columns, values)
-}
-
-fn milliseconds(f: impl FnOnce()) -> f64 {
-    let begin = Instant::now();
-    f();
-    1e3 * begin.elapsed().as_secs_f64()
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 fn main() {

@@ -91,9 +91,10 @@ pub(crate) fn list(command: Command) -> Command {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Before anything is written; a run that goes on has its arguments in its folder.
-    if !args.resume {
-        plan(args)?;
-    }
+    let new = match args.resume {
+        true => None,
+        false => Some(plan(args)?),
+    };
     let out = args.out.clone().unwrap_or_else(default_out);
     let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
     let (journal, args) = Journal::open(&out, args).map_err(Failure::Usage)?;
@@ -102,7 +103,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         all,
         chosen,
         methods,
-    } = plan(args)?;
+    } = match new {
+        Some(new) => new,
+        None => plan(args)?,
+    };
     let chosen: Vec<_> = chosen.into_iter().map(|at| &all[at]).collect();
     journal.begin().map_err(Failure::Other)?;
     let stop = Stop::catch().map_err(Failure::Other)?;

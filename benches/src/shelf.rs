@@ -1,7 +1,7 @@
 //! What is finished of an experiment, so that a new process can go on with it: one JSON file for each
 //! thing, whole or not there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,24 +53,24 @@ impl Shelf {
         (serde_json::from_slice(&bytes).map(Some)).map_err(|e| format!("{shown}: {e}; {what}"))
     }
 
-    /// Takes the file away, if it is there.
-    pub(crate) fn remove(&self, path: &std::path::Path) -> Result<(), String> {
-        match std::fs::remove_file(path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(format!("cannot remove {}: {e}", path.display()))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Takes all away.
     pub(crate) fn clear(&self) -> Result<(), String> {
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(format!("cannot remove {}: {e}", self.dir.display()))
-            }
-            _ => Ok(()),
+        gone(std::fs::remove_dir_all(&self.dir), &self.dir)
+    }
+}
+
+/// Takes the file away, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), String> {
+    gone(std::fs::remove_file(path), path)
+}
+
+/// What was not there is gone, too.
+fn gone(removed: std::io::Result<()>, path: &Path) -> Result<(), String> {
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {e}", path.display()))
         }
+        _ => Ok(()),
     }
 }
 

@@ -36,7 +36,7 @@ impl Journal {
     /// In one line, if another process is at it, or if the arguments are others than the run was
     /// begun with.
     pub(super) fn open(dir: &Path, args: &Args) -> Result<(Self, Args), String> {
-        let lock = lock(dir)?;
+        let _lock = lock(dir)?;
         let shelf = Shelf::new(dir.join("checkpoints"));
         let now = Begun {
             args: args.clone(),
@@ -51,7 +51,6 @@ impl Journal {
             Some(begun) => (true, begun.go_on(&now)?),
             None => (false, now.args.clone()),
         };
-        let _lock = lock;
         Ok((
             Self {
                 shelf,
@@ -101,17 +100,13 @@ impl Journal {
 impl Begun {
     /// The arguments of the run that was begun, if those of now are none or the same.
     fn go_on(self, now: &Self) -> Result<Args, String> {
-        let bare = Args {
-            out: now.args.out.clone(),
-            resume: true,
-            ..Args::default()
-        };
         let own = |args: &Args| Args {
             out: None,
-            resume: true,
+            resume: false,
             ..args.clone()
         };
-        if own(&now.args) != own(&bare) && own(&now.args) != own(&self.args) {
+        let given = own(&now.args);
+        if given != Args::default() && given != own(&self.args) {
             return Err(format!(
                 "--resume: the run was begun with {}; give the same, or --resume alone",
                 self.args.told()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Trainer;
 use super::session::Session;
 use crate::results::Run;
+use crate::shelf::remove;
 
 /// A run on its way.
 #[derive(Deserialize, Serialize)]
@@ -128,7 +129,7 @@ impl Trainer<'_> {
         let before = part.state.replace(state);
         self.shelf.put(&format!("{name}-part"), part)?;
         match before.filter(|before| part.state.as_ref() != Some(before)) {
-            Some(before) => self.shelf.remove(&self.shelf.path(&before, "safetensors")),
+            Some(before) => remove(&self.shelf.path(&before, "safetensors")),
             None => Ok(()),
         }
     }
@@ -147,9 +148,9 @@ impl Trainer<'_> {
         };
         self.shelf.put(name, &whole)?;
         let part = self.shelf.path(&format!("{name}-part"), "json");
-        self.shelf.remove(&part)?;
+        remove(&part)?;
         match state {
-            Some(state) => self.shelf.remove(&self.shelf.path(&state, "safetensors")),
+            Some(state) => remove(&self.shelf.path(&state, "safetensors")),
             None => Ok(()),
         }
     }

@@ -56,6 +56,32 @@ fn split() -> Split {
     }
 }
 
+fn training() -> Training {
+    match toml::from_str(FILE).unwrap() {
+        Config::Training(training) => *training,
+        _ => panic!("it is of training"),
+    }
+}
+
+/// At its quick size, one seed.
+fn trainer<'a>(
+    training: &'a Training,
+    data: &'a Split,
+    ticker: Ticker<'a>,
+    shelf: &'a Shelf,
+) -> Trainer<'a> {
+    Trainer {
+        training,
+        size: training.quick,
+        seeds: 1,
+        data,
+        cropping: None,
+        standardized: None,
+        ticker,
+        shelf,
+    }
+}
+
 fn folder(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("opt-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
@@ -72,25 +98,15 @@ fn bits(session: &mut Session<'_>) -> Snapshot<f32> {
 /// each time in files and a session made anew.
 #[test]
 fn a_run_goes_on_bit_for_bit() {
-    let Config::Training(training) = toml::from_str(FILE).unwrap() else {
-        panic!("it is of training");
-    };
+    let training = training();
     let (data, bar, stop) = (split(), indicatif::ProgressBar::hidden(), Stop::default());
     let dir = folder("checkpoints");
     let shelf = Shelf::new(dir.clone());
-    let trainer = Trainer {
-        training: &training,
-        size: training.quick,
-        seeds: 1,
-        data: &data,
-        cropping: None,
-        standardized: None,
-        ticker: Ticker {
-            bar: &bar,
-            stop: &stop,
-        },
-        shelf: &shelf,
+    let ticker = Ticker {
+        bar: &bar,
+        stop: &stop,
     };
+    let trainer = trainer(&training, &data, ticker, &shelf);
     let entries = registry::networks();
     let mut tried = 0;
     for entry in &entries {
@@ -152,9 +168,7 @@ fn a_run_goes_on_bit_for_bit() {
 /// Interrupted in the search and in the run, it comes to what an uninterrupted one does.
 #[test]
 fn what_is_finished_is_not_done_again() {
-    let Config::Training(training) = toml::from_str(FILE).unwrap() else {
-        panic!("it is of training");
-    };
+    let training = training();
     let (data, bar) = (split(), indicatif::ProgressBar::hidden());
     let entries = registry::networks();
     let contender = Contender {
@@ -165,16 +179,8 @@ fn what_is_finished_is_not_done_again() {
     };
     let dirs = [folder("whole"), folder("stopped")];
     let outcome = |shelf: &Shelf, stop: &Stop| {
-        let trainer = Trainer {
-            training: &training,
-            size: training.quick,
-            seeds: 1,
-            data: &data,
-            cropping: None,
-            standardized: None,
-            ticker: Ticker { bar: &bar, stop },
-            shelf,
-        };
+        let ticker = Ticker { bar: &bar, stop };
+        let trainer = trainer(&training, &data, ticker, shelf);
         let choice = trainer.choose(&contender).unwrap()?;
         let mut run = trainer.run(&contender, choice.value, 0).unwrap()?;
         run.points.iter_mut().for_each(|point| point.seconds = None);
