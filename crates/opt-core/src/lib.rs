@@ -52,6 +52,8 @@ pub use state::{
     Accumulate, Average, Averaging, Bits, Incomplete, Named, Parameters, Prefixed, Restored, Run,
     Snapshot, State, Visit, write_whole,
 };
+#[cfg(feature = "safetensors")]
+pub use state::{Changed, Checkpoints, Resumed};
 pub use train::Train;
 pub use tune::{
     Bound, Change, Choice, Field, FieldVisitor, Hyper, Kind, Pieces, Plateau, PlateauSchedule,

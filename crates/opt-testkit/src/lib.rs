@@ -5,11 +5,13 @@
 //! [`Counting`] tells whether a step allocates.
 
 mod counting;
+mod moons;
 mod plane;
 mod quadratic;
 mod suite;
 
 pub use counting::{Counting, in_warm_pool};
+pub use moons::{BATCH as MOONS_BATCH, Row, moons};
 pub use plane::{Matrix, Plane, plane, planes};
 pub use quadratic::{Fault, Quadratic};
 pub use suite::{Skip, suite};

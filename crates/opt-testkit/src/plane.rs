@@ -1,3 +1,4 @@
+use crate::moons;
 use crate::quadratic::one_sample;
 use opt_core::{
     Error, GaussNewton, HessianDiag, HessianProduct, Objective, ParamMap, PerSample, Scalar,
@@ -19,6 +20,9 @@ pub struct Plane {
     pub gradient: fn([f64; 2]) -> [f64; 2],
     /// f″.
     pub hessian: fn([f64; 2]) -> Matrix,
+    /// Where gradients are noisy: value and gradient of f over minibatch t, which the t-th gradient
+    /// that is asked for has, from 0 on.
+    pub minibatch: Option<fn([f64; 2], u64) -> (f64, [f64; 2])>,
     /// Of a sum of squares Σrᵢ² the Gauss–Newton matrix 2JᵀJ.
     pub gauss_newton: Option<fn([f64; 2]) -> Matrix>,
     /// Where trajectories start.
@@ -27,10 +31,13 @@ pub struct Plane {
     pub minimum: Option<[f64; 2]>,
     /// The window that a plot shows: (from, to) of both axes.
     pub window: [(f64, f64); 2],
+    /// Gradients so far.
+    gradients: u64,
     params: ParamMap,
 }
 
-/// The problems of the deck's visualization slides, and Rosenbrock's.
+/// The problems of the deck's visualization slides, Rosenbrock's, and a noisy one: logistic regression
+/// on [two moons](crate::moons), by minibatches of 16.
 ///
 /// The formulas of the slides' valley and saddle, and all their starting points, are not
 /// published: these are our own.
@@ -52,6 +59,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
                 [[2.0 - 400.0 * (y - 3.0 * x * x), cross], [cross, 200.0]]
             },
             // Of the residuals 1 − x and 10(y − x²).
+            minibatch: None,
             gauss_newton: Some(|[x, _]| {
                 let cross = -400.0 * x;
                 [[2.0 + 800.0 * x * x, cross], [cross, 200.0]]
@@ -59,6 +67,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             start: [-1.2, 1.0],
             minimum: Some([1.0, 1.0]),
             window: [(-2.0, 2.0), (-1.0, 3.0)],
+            gradients: 0,
             params: params.clone(),
         },
         Plane {
@@ -82,6 +91,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
                 h[1][0] = h[0][1];
                 h
             },
+            minibatch: None,
             gauss_newton: Some(|p| {
                 let mut h = [[0.0; 2]; 2];
                 for [_, dx, dy, ..] in beale(p) {
@@ -95,6 +105,7 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             start: [1.0, 1.5],
             minimum: Some([3.0, 0.5]),
             window: [(-1.0, 4.5), (-2.0, 2.5)],
+            gradients: 0,
             params: params.clone(),
         },
         Plane {
@@ -102,10 +113,12 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             value: |[x, y]| 0.5 * x * x + 50.0 * y * y,
             gradient: |[x, y]| [x, 100.0 * y],
             hessian: |_| [[1.0, 0.0], [0.0, 100.0]],
+            minibatch: None,
             gauss_newton: Some(|_| [[1.0, 0.0], [0.0, 100.0]]),
             start: [-2.0, 0.5],
             minimum: Some([0.0, 0.0]),
             window: [(-2.5, 1.5), (-1.0, 1.0)],
+            gradients: 0,
             params: params.clone(),
         },
         Plane {
@@ -113,10 +126,25 @@ pub fn planes() -> Result<Vec<Plane>, Error> {
             value: |[x, y]| x * x - y * y,
             gradient: |[x, y]| [2.0 * x, -2.0 * y],
             hessian: |_| [[2.0, 0.0], [0.0, -2.0]],
+            minibatch: None,
             gauss_newton: None,
             start: [-1.0, 1e-3],
             minimum: None,
             window: [(-1.25, 1.25), (-1.25, 1.25)],
+            gradients: 0,
+            params: params.clone(),
+        },
+        Plane {
+            name: "moons",
+            value: moons::value,
+            gradient: moons::gradient,
+            hessian: moons::hessian,
+            minibatch: Some(moons::minibatch),
+            gauss_newton: None,
+            start: [-3.0, -2.0],
+            minimum: None,
+            window: [(-4.0, 3.0), (-3.0, 6.0)],
+            gradients: 0,
             params,
         },
     ])
@@ -163,15 +191,25 @@ impl<F: Scalar> Objective<F> for Plane {
         &self.params
     }
 
+    /// Of a noisy function, over the minibatch of the next gradient.
     fn value(&mut self, x: &[F]) -> Result<F, Error> {
-        Ok(F::of((self.value)(self.at(x)?)))
+        let at = self.at(x)?;
+        Ok(F::of(match self.minibatch {
+            Some(minibatch) => minibatch(at, self.gradients).0,
+            None => (self.value)(at),
+        }))
     }
 
     fn grad(&mut self, x: &[F], g: &mut [F]) -> Result<F, Error> {
         let at = self.at(x)?;
         self.params.check_len("gradient", g.len())?;
-        g.copy_from_slice(&(self.gradient)(at).map(F::of));
-        Ok(F::of((self.value)(at)))
+        let (value, gradient) = match self.minibatch {
+            Some(minibatch) => minibatch(at, self.gradients),
+            None => ((self.value)(at), (self.gradient)(at)),
+        };
+        self.gradients = self.gradients.wrapping_add(1);
+        g.copy_from_slice(&gradient.map(F::of));
+        Ok(F::of(value))
     }
 }
 
@@ -223,6 +261,7 @@ mod tests {
     fn derivatives_agree_with_central_differences() {
         for mut plane in planes().unwrap() {
             for x in [plane.start, [0.3, -0.7], [-1.1, 0.4]] {
+                plane.minibatch = None;
                 let check = check_gradient(&mut plane, &x, 1e-5).unwrap();
                 assert!(check.error < 1e-8, "{}: {check:?}", plane.name);
                 let hessian = (plane.hessian)(x);
@@ -255,6 +294,26 @@ mod tests {
                 assert!(a >= 0.0 && a * d - b * b >= 0.0, "{}", plane.name);
             }
         }
+    }
+
+    #[test]
+    fn minibatches_take_turns_and_are_the_whole_together() {
+        let mut moons = plane("moons").unwrap();
+        let (minibatch, at) = (moons.minibatch.unwrap(), [0.3, -0.7]);
+        // 31 minibatches of 16 go four times around 124 rows.
+        let all: Vec<_> = (0..31).map(|t| minibatch(at, t)).collect();
+        let mean = |of: &dyn Fn(&(f64, [f64; 2])) -> f64| all.iter().map(of).sum::<f64>() / 31.0;
+        assert!((mean(&|b| b.0) - (moons.value)(at)).abs() < 1e-15);
+        for axis in 0..2 {
+            assert!((mean(&|b| b.1[axis]) - (moons.gradient)(at)[axis]).abs() < 1e-15);
+        }
+        for batch in &all {
+            assert_eq!(Objective::<f64>::value(&mut moons, &at).unwrap(), batch.0);
+            let mut g = [0.0; 2];
+            assert_eq!(moons.grad(&at, &mut g).unwrap(), batch.0);
+            assert_eq!(g, batch.1);
+        }
+        assert_ne!(all[0], all[1]);
     }
 
     #[test]

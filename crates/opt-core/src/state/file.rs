@@ -15,6 +15,7 @@ use crate::scalar::Scalar;
 const FORMAT: (&str, &str) = ("opt-snapshot", "1");
 const COUNT: &str = "count:";
 const NUMBER: &str = "number:";
+const SETTING: &str = "setting:";
 
 impl<F: Scalar> Snapshot<F> {
     /// Writes one safetensors file: every buffer by name with its shape and dtype; counters,
@@ -61,6 +62,8 @@ impl<F: Scalar> Snapshot<F> {
                 }
             }
         }
+        let settings = self.settings.iter();
+        metadata.extend(settings.map(|(name, text)| (format!("{SETTING}{name}"), text.clone())));
         let views = data.iter().map(|(name, shape, dtype, bytes)| {
             TensorView::new(*dtype, (*shape).clone(), bytes).map(|view| (name, view))
         });
@@ -85,12 +88,15 @@ impl<F: Scalar> Snapshot<F> {
             Some(_) => Err(twice(name)),
             None => Ok(()),
         };
+        let mut settings = BTreeMap::new();
         for (key, value) in &metadata {
             let bad = || format!("metadata `{key}` is `{value}`, which is no number");
             if let Some(name) = key.strip_prefix(COUNT) {
                 insert(name, Value::Count(value.parse().map_err(|_| bad())?))?;
             } else if let Some(name) = key.strip_prefix(NUMBER) {
                 insert(name, Value::Number(value.parse().map_err(|_| bad())?))?;
+            } else if let Some(name) = key.strip_prefix(SETTING) {
+                settings.insert(name.to_owned(), value.clone());
             }
         }
         for (name, view) in SafeTensors::deserialize(bytes).map_err(text)?.iter() {
@@ -105,7 +111,7 @@ impl<F: Scalar> Snapshot<F> {
             let data = view.data().chunks_exact(F::SIZE).filter_map(F::take);
             insert(name, Value::Buffer(view.shape().to_vec(), data.collect()))?;
         }
-        Ok(Self { values })
+        Ok(Self { values, settings })
     }
 }
 

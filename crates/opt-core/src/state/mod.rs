@@ -3,6 +3,8 @@
 mod accumulate;
 mod average;
 #[cfg(feature = "safetensors")]
+mod checkpoints;
+#[cfg(feature = "safetensors")]
 mod file;
 mod parameters;
 mod run;
@@ -12,6 +14,8 @@ mod write;
 
 pub use accumulate::{Accumulate, Incomplete};
 pub use average::{Average, Averaging};
+#[cfg(feature = "safetensors")]
+pub use checkpoints::{Changed, Checkpoints, Resumed};
 pub use parameters::Parameters;
 pub use run::Run;
 pub use snapshot::{Named, Restored, Snapshot};

@@ -21,6 +21,8 @@ use crate::state::visit::{Bits, State, Visit};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot<F> {
     pub(crate) values: BTreeMap<String, Value<F>>,
+    /// Of the run, as texts: to compare, not to restore.
+    pub(crate) settings: BTreeMap<String, String>,
 }
 
 /// One entry, as the visitor has shown it.
@@ -119,7 +121,10 @@ impl<F: Scalar> Snapshot<F> {
             });
         }
         refuse(problems)?;
-        Ok(Self { values })
+        Ok(Self {
+            values,
+            settings: BTreeMap::new(),
+        })
     }
 
     /// Writes the copy back into states of the same names and shapes.

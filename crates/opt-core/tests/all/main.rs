@@ -8,6 +8,8 @@ mod arrays;
 mod average;
 mod bf16;
 mod chain;
+#[cfg(feature = "safetensors")]
+mod checkpoints;
 mod clip;
 #[cfg(feature = "safetensors")]
 mod file;
