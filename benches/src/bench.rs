@@ -4,6 +4,7 @@ mod data;
 mod journal;
 mod keep;
 mod kinds;
+mod left;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Config, Experiment, MOST_SEEDS};
 use crate::stop::Stop;
-use crate::{Failure, experiments_dir, registry, report};
+use crate::{Failure, experiments_dir, registry, report, results};
 use data::Splits;
 use journal::Journal;
 use keep::Keep;
 use kinds::Job;
+use left::Left;
 
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
 pub(crate) struct Args {
@@ -51,6 +53,11 @@ pub(crate) struct Args {
     #[arg(long)]
     #[serde(skip)]
     resume: bool,
+    /// For machines: on standard output, instead of tables, one JSON object for each experiment, with
+    /// medians and ranges by method, and at last one that says where the files are.
+    #[arg(long)]
+    #[serde(skip)]
+    json: bool,
 }
 
 impl Args {
@@ -80,13 +87,21 @@ impl Args {
     }
 }
 
+const EXAMPLES: &str = "Examples:
+  cargo xtask bench --quick                          all of it in two minutes
+  cargo xtask bench mnist-mlp --methods adam,sgd     a part of it
+  cargo xtask bench cifar-conv --data ~/data         what is not in the repository
+  cargo xtask bench --resume                         goes on with what was stopped
+  cargo xtask bench conv --json | head -1            for machines
+";
+
 /// The experiments, for `bench --help`.
 pub(crate) fn list(command: Command) -> Command {
     let lines = match crate::check::read_all(&experiments_dir()) {
         Ok(all) => all.iter().map(|e| format!("  {}", e.line())).collect(),
         Err(e) => vec![format!("  {e}")],
     };
-    command.after_help(format!("Experiments:\n{}", lines.join("\n")))
+    command.after_help(format!("{EXAMPLES}\nExperiments:\n{}", lines.join("\n")))
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -97,8 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let out = args.out.clone().unwrap_or_else(default_out);
     let mut keep = Keep::new(&out).map_err(Failure::Usage)?;
+    let json = args.json;
     let (journal, args) = Journal::open(&out, args).map_err(Failure::Usage)?;
-    let args = &args;
+    // How it tells what it did is no part of what it was begun with.
+    let args = &Args { json, ..args };
     let Plan {
         all,
         chosen,
@@ -118,7 +135,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match stop.signal() {
         Some(signal) => Err(Failure::Stopped(signal, keep.told().replace('\n', "; "))),
         None => {
-            println!("\n{}", keep.told());
+            match args.json {
+                true => println!("{}", keep.files()),
+                false => println!("\n{}", keep.told()),
+            }
             Ok(())
         }
     }
@@ -157,6 +177,7 @@ fn run_all(
     stop: &Stop,
 ) -> Result<(), String> {
     let mut splits = Splits::new(args.data.as_deref());
+    let mut left = Left::new(chosen, args, methods);
     for experiment in chosen {
         if stop.asked() {
             break;
@@ -174,11 +195,11 @@ fn run_all(
         let mut job = Job {
             args,
             methods,
-            by_name: !args.experiments.is_empty(),
             experiment,
             splits: &mut splits,
             journal,
             keep,
+            left: &mut left,
             stop,
         };
         let done = job.run()?;
@@ -186,7 +207,10 @@ fn run_all(
             continue;
         }
         for figure in done.figures() {
-            println!("\n{}", report::print_table(&figure));
+            match args.json {
+                true => println!("{}", summary_json(&figure)),
+                false => println!("\n{}", report::print_table(&figure)),
+            }
         }
         if !stop.asked() {
             journal.finish(&done)?;
@@ -194,6 +218,19 @@ fn run_all(
         keep.experiment(done, true)?;
     }
     Ok(())
+}
+
+/// An experiment without its points, in one line.
+fn summary_json(figure: &results::Experiment) -> serde_json::Value {
+    serde_json::json!({
+        "experiment": figure.name,
+        "title": figure.title,
+        "data": figure.data,
+        "model": figure.model,
+        "note": figure.note,
+        "methods": results::summary(figure),
+        "claims": figure.claims,
+    })
 }
 
 /// `target/bench` of the workspace.
@@ -204,7 +241,9 @@ pub(crate) fn default_out() -> PathBuf {
 /// Where those of these names are, each once; or all that do not run by name only.
 fn choose(all: &[Experiment], names: &[String]) -> Result<Vec<usize>, Failure> {
     if names.is_empty() {
-        return Ok((0..all.len()).filter(|&at| !all[at].by_name()).collect());
+        return Ok((0..all.len())
+            .filter(|&at| !all[at].about.by_name)
+            .collect());
     }
     let mut chosen = Vec::new();
     for name in names {

@@ -7,6 +7,7 @@ use opt_core::{Entry, Error, Objective, Scalar, find_entry};
 use opt_nn::Mlp;
 use opt_testkit::planes;
 
+use crate::claims::{Claim, Measure};
 use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Preparation, Training};
 use crate::setting::{Settings, named};
@@ -27,7 +28,9 @@ pub(crate) fn read_all(dir: &Path) -> Result<Vec<Experiment>, String> {
     let all = Experiment::read_all(dir)?;
     for experiment in &all {
         let file = dir.join(format!("{}.toml", experiment.name));
-        check(&experiment.config).map_err(|e| format!("{}: {e}", file.display()))?;
+        check(&experiment.config)
+            .and_then(|()| claims(&experiment.about.claims, &experiment.config))
+            .map_err(|e| format!("{}: {e}", file.display()))?;
     }
     Ok(all)
 }
@@ -43,6 +46,10 @@ fn check(config: &Config) -> Result<(), String> {
             names("problems", Some(&c.problems), &known)?;
             let entries = registry::surfaces::<f64, Surface>();
             names("methods", c.methods.as_ref(), &all(&entries))?;
+            for (problem, set) in &c.on {
+                names("on", Some(&vec![problem.clone()]), &known)?;
+                settings(&entries, set).map_err(|e| format!("on.{problem}.{e}"))?;
+            }
             settings(&entries, &c.set)
         }
         Config::Units(c) => {
@@ -63,6 +70,31 @@ fn check(config: &Config) -> Result<(), String> {
         Config::Rates(_) => Ok(()),
         Config::Training(c) => training(c),
     }
+}
+
+/// Every claim is about methods that run, and says what is to be reached if it counts what that takes.
+fn claims(claims: &[Claim], config: &Config) -> Result<(), String> {
+    let known = match config {
+        Config::Trajectories(_) => all(&registry::surfaces::<f64, Surface>()),
+        Config::Training(c) => {
+            let mut known = all(&registry::networks());
+            known.extend(c.variant.keys().cloned());
+            known
+        }
+        Config::Conditioning(c) => c.names(),
+        _ => Vec::new(),
+    };
+    for claim in claims {
+        names("claims.of", Some(&claim.of), &known)?;
+        names("claims.than", Some(&claim.than), &known)?;
+        let counts = matches!(claim.measure, Measure::Updates | Measure::Seconds);
+        if counts != claim.to.is_some() {
+            return Err(
+                "claims.to: must be there if measure is updates or seconds, and only then".into(),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn starts(config: &Starts) -> Result<(), String> {
@@ -194,15 +226,20 @@ fn build<F: Scalar, O: ?Sized>(
     entry.check(&named(set)).map_err(text)
 }
 
-/// What is taken of the data must be there.
-fn samples(config: &Training) -> Result<(), String> {
-    let examples = match config.data {
+/// Training examples of a set, at least.
+pub(crate) fn examples(data: Data) -> usize {
+    match data {
         Data::Digits => 1_437,
         Data::Mnist | Data::FashionMnist => 60_000,
         Data::Cifar10 => 50_000,
         // Those of the sentences, which take the place of the reviews.
         Data::Imdb | Data::Reviews => 8_568,
-    };
+    }
+}
+
+/// What is taken of the data must be there.
+fn samples(config: &Training) -> Result<(), String> {
+    let examples = examples(config.data);
     let text = matches!(config.data, Data::Imdb | Data::Reviews);
     if text != (config.words > 0) {
         return Err("words: must be there for texts, and only for them".to_owned());

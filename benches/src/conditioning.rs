@@ -12,13 +12,7 @@ use crate::results::{Point, Run};
 use crate::stop::Stop;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Conditioning {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     /// Widths of the hidden layers, of tanh units.
     pub(crate) hidden: Vec<usize>,
     /// ε of the whitening.
@@ -38,6 +32,12 @@ impl Conditioning {
         Spec::classifier(&widths, Activation::Tanh)
     }
 
+    /// Of all runs: of each layer, plain and whitened.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |i: usize| format!("layer {} {}", i / 2, ["plain", "whitened"][i % 2]);
+        (0..2 * (self.hidden.len() + 1)).map(name).collect()
+    }
+
     /// Two runs for each layer, plain and whitened, as far as nobody stops them.
     pub(crate) fn run(
         &self,
@@ -54,13 +54,11 @@ impl Conditioning {
             ..Sgd::default()
         };
         let mut sgd = rule.method(mlp.params()).map_err(text)?;
-        let layers = mlp.places().len();
-        let mut runs: Vec<Run> = (0..2 * layers)
-            .map(|i| Run {
-                method: format!("layer {} {}", i / 2, ["plain", "whitened"][i % 2]),
-                ..Run::default()
-            })
-            .collect();
+        let run = |method| Run {
+            method,
+            ..Run::default()
+        };
+        let mut runs: Vec<Run> = self.names().into_iter().map(run).collect();
         let mut batches = Batches::new(images.nrows(), self.batch, 0).map_err(text)?;
         let (mut done, mut epoch) = (0, 0);
         for &update in &self.updates {

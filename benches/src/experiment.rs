@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub(crate) use invariance::Invariance;
 pub(crate) use model::{Hidden, Kind, Model};
 
+use crate::claims::Claim;
 use crate::setting::Settings;
 
 /// Runs of one method, in a file or on the command line.
@@ -23,7 +24,23 @@ pub(crate) const MOST_SEEDS: u64 = 1_000;
 pub(crate) struct Experiment {
     /// The file's name without its ending.
     pub(crate) name: String,
+    pub(crate) about: About,
     pub(crate) config: Config,
+}
+
+/// What every file says of its experiment, whatever its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct About {
+    pub(crate) title: String,
+    pub(crate) note: Option<String>,
+    /// Not a part of the run of all experiments.
+    #[serde(default)]
+    pub(crate) by_name: bool,
+    /// What the deck shows, in one sentence.
+    pub(crate) deck: Option<String>,
+    /// What the deck, or its papers, say of the methods.
+    #[serde(default)]
+    pub(crate) claims: Vec<Claim>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,13 +63,7 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Trajectories {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     pub(crate) problems: Vec<String>,
     /// All that need no layers if absent.
     pub(crate) methods: Option<Vec<String>>,
@@ -62,16 +73,13 @@ pub(crate) struct Trajectories {
     /// Hyper-parameters that are not the default, by method.
     #[serde(default)]
     pub(crate) set: BTreeMap<String, Settings>,
+    /// Instead of those of `set`, by problem and method.
+    #[serde(default)]
+    pub(crate) on: BTreeMap<String, BTreeMap<String, Settings>>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Training {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     pub(crate) data: Data,
     #[serde(default)]
     pub(crate) inputs: Preparation,
@@ -229,6 +237,21 @@ pub(crate) struct Size {
     pub(crate) examples: Option<usize>,
 }
 
+impl Config {
+    /// Its name in the files.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Trajectories(_) => "trajectories",
+            Self::Conditioning(_) => "conditioning",
+            Self::Training(_) => "training",
+            Self::Units(_) => "units",
+            Self::Stream(_) => "stream",
+            Self::Starts(_) => "starts",
+            Self::Rates(_) => "rates",
+        }
+    }
+}
+
 impl Experiment {
     /// All files of a folder, in the order of their names. [`check`](crate::check) has still to see
     /// whether their values go with each other.
@@ -255,41 +278,32 @@ impl Experiment {
         let config: Config = toml::from_str(&text)
             .map_err(|e| format!("{shown}: {}", keys::one_line(e.message())))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let about = toml::from_str(&text);
         Ok(Self {
             name: name.into_owned(),
+            about: about.map_err(|e| format!("{shown}: {}", keys::one_line(e.message())))?,
             config,
         })
     }
 
     /// For the list of `--help`: its name, what it shows, and how it is asked for.
     pub(crate) fn line(&self) -> String {
-        let (title, by_name, longer) = match &self.config {
-            Config::Trajectories(c) => (&c.title, c.by_name, false),
-            Config::Conditioning(c) => (&c.title, c.by_name, false),
-            Config::Units(c) => (&c.title, c.by_name, false),
-            Config::Stream(c) => (&c.title, c.by_name, false),
-            Config::Starts(c) => (&c.title, c.by_name, false),
-            Config::Rates(c) => (&c.title, c.by_name, false),
-            Config::Training(c) => (&c.title, c.by_name, c.named.is_some()),
-        };
-        let asked = match (by_name, longer) {
+        let longer = matches!(&self.config, Config::Training(c) if c.named.is_some());
+        let asked = match (self.about.by_name, longer) {
             (true, _) => " (by name only)",
             (false, true) => " (by name: longer, with more methods)",
             (false, false) => "",
         };
-        format!("{:24} {title}{asked}", self.name)
+        format!("{:24} {}{asked}", self.name, self.about.title)
     }
+}
 
-    pub(crate) fn by_name(&self) -> bool {
-        match &self.config {
-            Config::Trajectories(c) => c.by_name,
-            Config::Conditioning(c) => c.by_name,
-            Config::Units(c) => c.by_name,
-            Config::Stream(c) => c.by_name,
-            Config::Starts(c) => c.by_name,
-            Config::Rates(c) => c.by_name,
-            Config::Training(c) => c.by_name,
-        }
+impl Trajectories {
+    /// The hyper-parameters of a method on a problem that are not the default.
+    pub(crate) fn set_for(&self, method: &str, problem: &str) -> Settings {
+        let own = self.on.get(problem).and_then(|set| set.get(method));
+        let set = own.or_else(|| self.set.get(method));
+        set.cloned().unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod claims;
 mod conditioning;
 mod experiment;
 mod machine;

@@ -13,7 +13,7 @@ pub(crate) fn against(runs: &[Run], baseline: &str) -> String {
     };
     let curves = curves(runs, field);
     let own = curves.iter().filter(|(name, _)| name == baseline);
-    let values = own.flat_map(|(_, curve)| curve.iter().map(|point| point.2));
+    let values = own.flat_map(|(_, curve)| curve.iter().map(|point| point.value));
     match values.reduce(f64::min) {
         None => String::new(),
         Some(best) => tell(&curves, &format!("the best {what} of {baseline}"), best),
@@ -28,8 +28,12 @@ pub(crate) fn to_error(runs: &[Run], error: f64) -> String {
 fn tell(curves: &[(String, Curve)], what: &str, goal: f64) -> String {
     let told =
         curves.iter().map(
-            |(name, curve)| match curve.iter().find(|point| point.2 <= goal) {
-                Some((update, seconds, _)) => format!("{name} after {update} ({seconds:.1} s)"),
+            |(name, curve)| match curve.iter().find(|point| point.value <= goal) {
+                Some(Reached {
+                    update, seconds, ..
+                }) => {
+                    format!("{name} after {update} ({seconds:.1} s)")
+                }
                 None => format!("{name} never"),
             },
         );
@@ -37,15 +41,27 @@ fn tell(curves: &[(String, Curve)], what: &str, goal: f64) -> String {
     format!(" Updates to {what}, {goal:.4}: {}.", told.join(", "))
 }
 
-/// Update, seconds and value, each the median over the seeds that did not fail.
-type Curve = Vec<(u64, f64, f64)>;
+/// A point of a curve, each number the median over the seeds that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reached {
+    pub(crate) update: u64,
+    /// 0 where no time was taken.
+    pub(crate) seconds: f64,
+    pub(crate) value: f64,
+}
 
-fn curves(runs: &[Run], field: fn(&Point) -> Option<f64>) -> Vec<(String, Curve)> {
+pub(crate) type Curve = Vec<Reached>;
+
+/// The curve of every method, by its name.
+pub(crate) fn curves(
+    runs: &[Run],
+    field: impl Fn(&Point) -> Option<f64> + Copy,
+) -> Vec<(String, Curve)> {
     let groups = by_method(runs).into_iter();
     groups.map(|runs| curve(&runs, field)).collect()
 }
 
-fn curve(runs: &[&Run], field: fn(&Point) -> Option<f64>) -> (String, Curve) {
+fn curve(runs: &[&Run], field: impl Fn(&Point) -> Option<f64> + Copy) -> (String, Curve) {
     let name = runs
         .first()
         .map_or_else(String::new, |run| run.method.clone());
@@ -54,8 +70,12 @@ fn curve(runs: &[&Run], field: fn(&Point) -> Option<f64>) -> (String, Curve) {
     let at = |index: usize| {
         let points = || sound.iter().filter_map(move |run| run.points.get(index));
         let value = Stat::of(points().filter_map(field))?.median;
-        let seconds = Stat::of(points().filter_map(|p| p.seconds))?.median;
-        Some((points().next()?.update, seconds, value))
+        let seconds = Stat::of(points().filter_map(|p| p.seconds));
+        Some(Reached {
+            update: points().next()?.update,
+            seconds: seconds.map_or(0.0, |seconds| seconds.median),
+            value,
+        })
     };
     (name, (0..length).filter_map(at).collect())
 }

@@ -12,13 +12,7 @@ use crate::results::{Point, Rate, Run};
 use crate::stop::Stop;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Rates {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     /// Width of the hidden layer.
     pub(crate) hidden: usize,
     /// Images that the loss is the mean over.
@@ -247,9 +241,6 @@ mod tests {
 
     fn config() -> Rates {
         Rates {
-            title: String::new(),
-            note: None,
-            by_name: false,
             hidden: 4,
             samples: 120,
             l2: 1e-2,

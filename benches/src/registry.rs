@@ -35,3 +35,42 @@ where
     all.extend(opt_secondorder::zoo());
     all
 }
+
+/// What kind of method it is, by its registered name: how the report groups and colours it.
+pub(crate) fn family(method: &str) -> &'static str {
+    match method {
+        "sgd" | "momentum" | "nag" | "nesterov" => "sgd",
+        "manhattan" | "delta-bar-delta" | "gains" => "sign",
+        rprop if rprop.contains("rprop-") => "sign",
+        ada if ada.starts_with("ada") => "adaptive",
+        "amsgrad" | "rmsprop" | "rmsprop-centered" | "rmsprop-momentum" => "adaptive",
+        "prong" | "prong-plus" | "natural-gradient" | "kfac" => "natural",
+        // All of opt-secondorder.
+        _ => "curvature",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_its_crates_family() {
+        let families = |names: Vec<&'static str>| -> std::collections::BTreeSet<_> {
+            names.into_iter().map(family).collect()
+        };
+        let first = opt_firstorder::zoo::<f32, Network>();
+        let first = families(first.iter().map(Entry::name).collect());
+        assert_eq!(first, ["adaptive", "sgd", "sign"].into());
+        let second = opt_secondorder::zoo::<f32, Network>();
+        assert_eq!(
+            families(second.iter().map(Entry::name).collect()),
+            ["curvature"].into()
+        );
+        let natural = opt_natural::zoo::<f32, Network>();
+        assert_eq!(
+            families(natural.iter().map(Entry::name).collect()),
+            ["natural"].into()
+        );
+    }
+}

@@ -1,8 +1,11 @@
-//! The report: tables for the terminal, and one self-contained HTML page with the plots.
+//! The report: a table for the terminal, and one self-contained HTML page.
+//!
+//! The page is made of the files in `benches/report`, in this order, and of one JSON text with the
+//! results; its script draws everything from that.
 
 mod column;
 mod figures;
-mod peers;
+pub(crate) mod markdown;
 mod table;
 mod units;
 
@@ -10,10 +13,42 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use opt_testkit::{moons, planes};
+use serde_json::{Value, json};
+
 use crate::plot::{Landscape, PlotError};
+use crate::registry::family;
 use crate::results::{Experiment, Results, by_method, write_file};
 
-pub(crate) use table::print_table;
+pub(crate) use column::figure as short;
+pub(crate) use table::{print_claims, print_table};
+
+const PAGE: &str = include_str!("../report/page.html");
+
+const STYLE: [&str; 2] = [
+    include_str!("../report/vendor/uPlot.min.css"),
+    include_str!("../report/style.css"),
+];
+
+/// A file after all that it needs.
+const SCRIPT: [&str; 16] = [
+    include_str!("../report/vendor/uPlot.iife.min.js"),
+    include_str!("../report/vendor/d3-array.min.js"),
+    include_str!("../report/vendor/d3-contour.min.js"),
+    include_str!("../report/data.js"),
+    include_str!("../report/palette.js"),
+    include_str!("../report/dom.js"),
+    include_str!("../report/chart.js"),
+    include_str!("../report/experiment.js"),
+    include_str!("../report/special.js"),
+    include_str!("../report/overview.js"),
+    include_str!("../report/peers.js"),
+    include_str!("../report/rules.js"),
+    include_str!("../report/problems.js"),
+    include_str!("../report/plane.js"),
+    include_str!("../report/animation.js"),
+    include_str!("../report/main.js"),
+];
 
 impl From<PlotError> for io::Error {
     fn from(e: PlotError) -> Self {
@@ -21,31 +56,85 @@ impl From<PlotError> for io::Error {
     }
 }
 
-/// Writes the plots (`EXPERIMENT-what.svg`) and `report.html` into `dir`, which is created if
-/// need be, and returns the path of the page.
+/// Writes `report.html` into `dir`, which is created if need be, and returns its path.
 ///
-/// `landscape` gives the function to draw under the trajectories of the experiment of a name.
-pub(crate) fn write(
-    dir: &Path,
+/// What `bench --peers` has measured is a part of it if its file lies there.
+pub(crate) fn write(dir: &Path, results: &Results) -> io::Result<PathBuf> {
+    let path = dir.join("report.html");
+    let peers = std::fs::read(dir.join("peers.json")).ok();
+    // A file that is none of ours is no reason to withhold the page.
+    let peers = peers.and_then(|json| serde_json::from_slice(&json).ok());
+    let data = data(results, peers.unwrap_or(Value::Null))?;
+    write_file(&path, page(&data).as_bytes())?;
+    Ok(path)
+}
+
+fn page(data: &Value) -> String {
+    // Within a script element nothing but `<` means anything to HTML.
+    let data = data.to_string().replace('<', "\\u003c");
+    // The data last: whatever stands in it is not looked at again.
+    PAGE.replacen("/*STYLE*/", &STYLE.join("\n"), 1)
+        .replacen("/*SCRIPT*/", &SCRIPT.join("\n"), 1)
+        .replacen("/*DATA*/", &data, 1)
+}
+
+/// All that the script knows.
+fn data(results: &Results, peers: Value) -> io::Result<Value> {
+    let figures: Vec<_> = (results.experiments.iter())
+        .flat_map(Experiment::figures)
+        .collect();
+    let runs = figures.iter().flat_map(|figure| &figure.runs);
+    let methods: BTreeMap<_, _> = runs
+        .map(|run| {
+            let base = run.base.as_ref().unwrap_or(&run.method);
+            let family = match run.normalized {
+                true => "normalization",
+                false => family(base),
+            };
+            (&run.method, json!({ "family": family, "base": base }))
+        })
+        .collect();
+    let planes = planes().map_err(io::Error::other)?;
+    let planes: BTreeMap<_, _> = planes
+        .iter()
+        .map(|p| {
+            let [x, y] = p.window;
+            let plane = json!({
+                "start": p.start, "window": [[x.0, x.1], [y.0, y.1]], "minimum": p.minimum,
+            });
+            (p.name, plane)
+        })
+        .collect();
+    let inputs: Vec<_> = moons().iter().map(|row| row.0).collect();
+    let labels: Vec<_> = moons().iter().map(|row| u8::from(row.1)).collect();
+    Ok(json!({
+        "results": {
+            "machine": results.machine,
+            "commit": results.commit,
+            "date": results.date,
+            "experiments": figures,
+        },
+        "methods": methods,
+        "planes": planes,
+        "moons": { "inputs": inputs, "labels": labels, "batch": opt_testkit::MOONS_BATCH },
+        "peers": peers,
+    }))
+}
+
+/// The still pictures of the documentation, as (file name, SVG).
+pub(crate) fn stills(
     results: &Results,
     landscape: &dyn Fn(&str) -> Option<Landscape>,
-) -> io::Result<PathBuf> {
+) -> Result<Vec<(String, String)>, PlotError> {
     let figures: Vec<_> = (results.experiments.iter())
         .flat_map(Experiment::figures)
         .collect();
     let styles = styles(&figures);
-    let mut sections = String::new();
+    let mut all = Vec::new();
     for experiment in &figures {
-        let plots = figures::plots(experiment, &styles, landscape)?;
-        for (file, svg) in &plots {
-            write_file(&dir.join(file), svg.as_bytes())?;
-        }
-        sections += &section(experiment, &plots);
+        all.extend(figures::plots(experiment, &styles, landscape)?);
     }
-    sections += &peers::section(dir);
-    let path = dir.join("report.html");
-    write_file(&path, page(results, &figures, &sections).as_bytes())?;
-    Ok(path)
+    Ok(all)
 }
 
 /// One colour and dash for each method in all figures. The figures with the fewest methods
@@ -61,81 +150,6 @@ fn styles(experiments: &[Experiment]) -> BTreeMap<String, usize> {
         styles.entry(run.method.clone()).or_insert(next);
     }
     styles
-}
-
-fn page(results: &Results, figures: &[Experiment], sections: &str) -> String {
-    let [machine, commit, date] =
-        [&results.machine, &results.commit, &results.date].map(|s| escape(s));
-    let link = |e: &Experiment| format!("<a href=\"#{0}\">{0}</a>", escape(&e.name));
-    let links: Vec<String> = figures.iter().map(link).collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>Training methods compared</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>Training methods compared</h1>\n\
-         <dl><dt>Machine</dt><dd>{machine}</dd><dt>Commit</dt><dd>{commit}</dd>\
-         <dt>Date</dt><dd>{date}</dd></dl>\n\
-         <nav>{}</nav>\n{sections}</body>\n</html>\n",
-        links.join(" ")
-    )
-}
-
-const STYLE: &str = "\
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 960px; margin: 2em auto; padding: 0 1em }
-h1, h2 { line-height: 1.2 }
-h2 { margin-top: 2.5em; border-top: 1px solid #ccc; padding-top: 1em }
-dl { display: grid; grid-template-columns: max-content auto; gap: 0 1em }
-dt { color: #666 }
-dd { margin: 0 }
-nav a { margin-right: 1em }
-figure { margin: 1.5em 0 }
-svg { max-width: 100%; height: auto }
-div.table { overflow-x: auto }
-table { border-collapse: collapse; font-size: 13px }
-caption { text-align: left; color: #666; padding: 3px 10px }
-th, td { padding: 3px 10px; border-bottom: 1px solid #e4e4e4; text-align: left; white-space: nowrap }
-th.number, td.number { text-align: right; font-variant-numeric: tabular-nums }
-";
-
-fn section(experiment: &Experiment, plots: &[(String, String)]) -> String {
-    let [name, title, data, model] = [
-        &experiment.name,
-        &experiment.title,
-        &experiment.data,
-        &experiment.model,
-    ]
-    .map(|s| escape(s));
-    let note = experiment
-        .note
-        .iter()
-        .map(|n| format!("<p>{}</p>\n", escape(n)));
-    let figures = plots
-        .iter()
-        .map(|(_, svg)| format!("<figure>\n{svg}</figure>\n"));
-    format!(
-        "<section id=\"{name}\">\n<h2>{title}</h2>\n\
-         <dl><dt>Experiment</dt><dd>{name}</dd><dt>Data</dt><dd>{data}</dd>\
-         <dt>Model</dt><dd>{model}</dd></dl>\n{}{}{}</section>\n",
-        note.collect::<String>(),
-        figures.collect::<String>(),
-        table::html(experiment)
-    )
-}
-
-/// Text as it must stand in HTML, in an element or an attribute.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -198,59 +212,59 @@ mod tests {
 
     #[test]
     fn the_page_is_self_contained() {
-        let dir = std::env::temp_dir().join(format!("opt-bench-report-{}", std::process::id()));
         let losses = Experiment {
             name: "mnist-mlp".into(),
-            title: "a < b".into(),
+            title: "a </script> b".into(),
             runs: vec![
                 run("adam", 0, &[2.0, 1.0]),
                 run("<sgd>", 0, &[2.0, f64::NAN]),
             ],
             ..Experiment::default()
         };
-        let mut path = run("adam", 0, &[]);
-        path.points = vec![Point {
-            x: Some([0.5, 0.5]),
-            value: Some(1.0),
-            ..Point::default()
-        }];
-        let visual = Experiment {
-            name: "visual-valley".into(),
-            runs: vec![path],
-            ..Experiment::default()
-        };
-        let machine = "<script>".to_owned();
         let results = Results {
-            experiments: vec![losses, visual],
-            machine,
+            experiments: vec![losses],
+            machine: "/*DATA*/".to_owned(),
             ..Results::default()
         };
-        let valley = |name: &str| {
-            let f = Box::new(|x: f64, y: f64| 0.5 * x * x + 50.0 * y * y);
-            let (x, y) = ((-1.0, 1.0), (-1.0, 1.0));
-            (name == "visual-valley").then_some(Landscape {
-                f,
-                x,
-                y,
-                minimum: Some([0.0; 2]),
-            })
-        };
-        let page = std::fs::read_to_string(write(&dir, &results, &valley).unwrap()).unwrap();
-        let mut files: Vec<_> = std::fs::read_dir(&dir)
-            .unwrap()
-            .map(|f| f.unwrap().file_name())
-            .collect();
+        let dir = std::env::temp_dir().join(format!("opt-bench-report-{}", std::process::id()));
+        let page = std::fs::read_to_string(write(&dir, &results).unwrap()).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
-        files.sort();
-        let losses = ["mnist-mlp-loss-seconds.svg", "mnist-mlp-loss-updates.svg"];
+        // What is in the data ends no element.
         assert_eq!(
-            files,
-            [losses[0], losses[1], "report.html", "visual-valley.svg"]
+            page.matches("</script>").count(),
+            page.matches("<script").count()
         );
-        let page = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
-        assert!(!page.contains("http") && !page.contains("<script") && !page.contains("NaN"));
-        assert!(page.contains("&lt;script&gt;") && page.contains("<h2>a &lt; b</h2>"));
-        assert_eq!(page.matches("<svg").count(), 3);
-        assert!(page.contains("<td class=\"number\"><b>1.000</b></td>"));
+        for address in [
+            "src=\"http",
+            "href=\"http",
+            "url(http",
+            "@import",
+            "import(",
+        ] {
+            assert!(!page.contains(address), "{address}");
+        }
+        for marker in ["/*STYLE*/", "/*SCRIPT*/"] {
+            assert!(!page.contains(marker), "{marker}");
+        }
+        let data = page.split_once("id=\"data\">").unwrap().1;
+        let data = data.split_once("</script>").unwrap().0;
+        let data: Value = serde_json::from_str(data).unwrap();
+        let experiment = &data["results"]["experiments"][0];
+        assert_eq!(experiment["title"], "a </script> b");
+        assert_eq!(data["results"]["machine"], "/*DATA*/");
+        assert_eq!(data["methods"]["adam"]["family"], "adaptive");
+        assert_eq!(data["moons"]["inputs"].as_array().unwrap().len(), 124);
+    }
+
+    #[test]
+    fn what_another_program_left_there_is_no_reason_to_fail() {
+        let dir = std::env::temp_dir().join(format!("opt-bench-peers-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        for (json, shown) in [("[{\"work\":\"eigh\"}]", true), ("[", false)] {
+            std::fs::write(dir.join("peers.json"), json).unwrap();
+            let page = std::fs::read_to_string(write(&dir, &Results::default()).unwrap()).unwrap();
+            assert_eq!(page.contains("\"work\":\"eigh\""), shown);
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -11,6 +11,7 @@ use ndarray::Array2;
 use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::claims::Judged;
 use crate::setting::{Setting, Settings};
 
 /// The whole of `results.json`.
@@ -33,6 +34,12 @@ pub(crate) struct Experiment {
     pub(crate) name: String,
     /// What the figure shows, as a heading.
     pub(crate) title: String,
+    /// The kind of its TOML file.
+    #[serde(default)]
+    pub(crate) kind: String,
+    /// What the deck shows, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deck: Option<String>,
     /// The data set, and how many examples of it.
     pub(crate) data: String,
     /// The model or test function that is minimized.
@@ -40,6 +47,12 @@ pub(crate) struct Experiment {
     /// What a reader must know to judge the figure, such as "stopped early".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+    /// What the deck and its papers say, and what was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) claims: Vec<Judged>,
+    /// Networks only: how the first hyper-parameter of each method was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) search: Vec<Search>,
     /// One entry for each method and seed.
     pub(crate) runs: Vec<Run>,
 }
@@ -47,8 +60,14 @@ pub(crate) struct Experiment {
 /// One method with one seed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// The name of the method in the registry.
+    /// The name of the method in the registry, or of the experiment's variant of one.
     pub(crate) method: String,
+    /// Variants only: the method's name in the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
+    /// Whether the network had batch normalization.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) normalized: bool,
     /// The hyper-parameters in use, those from the learning-rate search included.
     #[serde(serialize_with = "finite_entries")]
     pub(crate) hyper: Settings,
@@ -66,6 +85,9 @@ pub(crate) struct Run {
     /// Networks only: bytes that the run keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) memory: Option<Memory>,
+    /// Networks only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cost: Option<Cost>,
     /// Ensembles only: the probabilities of the test examples at the end.
     #[serde(skip)]
     pub(crate) outputs: Option<Array2<f32>>,
@@ -75,6 +97,34 @@ pub(crate) struct Run {
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
+}
+
+/// The values that a method's first hyper-parameter was tried with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Search {
+    pub(crate) method: String,
+    /// The hyper-parameter's name.
+    pub(crate) key: String,
+    /// Updates for each value.
+    pub(crate) updates: u64,
+    /// Ascending.
+    pub(crate) tried: Vec<Tried>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tried {
+    pub(crate) value: f64,
+    /// The validation loss; none where it diverged.
+    pub(crate) loss: Option<f64>,
+}
+
+/// Where the time of an update goes, in seconds: one gradient of the minibatch, taken alone; what the
+/// method does beside it; and what its refreshes (new factors, decompositions) come to per update.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) network: f64,
+    pub(crate) method: f64,
+    pub(crate) refresh: f64,
 }
 
 /// The largest stable learning rate of gradient descent.
@@ -272,7 +322,7 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Median and range over the seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Stat {
     pub(crate) median: f64,
     pub(crate) min: f64,
@@ -298,7 +348,7 @@ impl Stat {
 }
 
 /// One method of an experiment at the end of its runs, over the seeds that did not fail.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) method: String,
     /// Of the method's first run: the choice is made once for all seeds.

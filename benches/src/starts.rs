@@ -17,13 +17,7 @@ use crate::stop::Stop;
 pub(crate) type Small = Counted<Mlp<f64>>;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Starts {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     /// Bits of an input; all 2ⁿ inputs are the training set.
     pub(crate) bits: usize,
     /// Of which as many are set in an input of class 1.
@@ -189,9 +183,6 @@ mod tests {
     #[test]
     fn the_problem_has_a_solution_of_three_nodes() {
         let config = Starts {
-            title: String::new(),
-            note: None,
-            by_name: false,
             bits: 4,
             ones: 2,
             std: 1.0,

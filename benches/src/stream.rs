@@ -9,13 +9,7 @@ use crate::results::{Point, Run};
 use crate::setting::{Settings, hyper, named};
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Stream {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     pub(crate) methods: Vec<String>,
     pub(crate) steps: u64,
     /// The step that has another gradient, and which.
@@ -113,9 +107,6 @@ mod tests {
     #[test]
     fn without_its_delay_adadelta_takes_the_outlier_at_its_length() {
         let stream = Stream {
-            title: String::new(),
-            note: None,
-            by_name: false,
             methods: Vec::new(),
             steps: 8,
             at: 5,

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// A hyper-parameter that is not the default.
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
-    /// rosenbrock, beale, valley or saddle.
+    /// rosenbrock, beale, valley, saddle, or moons, which is noisy.
     #[arg(long)]
     problem: String,
     /// The starting point.

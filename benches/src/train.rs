@@ -4,7 +4,7 @@ use opt_core::Entry;
 use opt_data::{Crops, ImageShape};
 
 use crate::experiment::{Budget, Size, Training, Variant};
-use crate::results::{Point, Run};
+use crate::results::{Point, Run, Search, Tried};
 use crate::setting::{Settings, hyper};
 use crate::shelf::Shelf;
 use crate::stop::Stop;
@@ -12,6 +12,7 @@ use crate::train::checkpoint::{Due, Part};
 use crate::train::session::Session;
 
 mod checkpoint;
+mod cost;
 mod ensemble;
 mod memory;
 mod samples;
@@ -83,6 +84,8 @@ pub(crate) struct Trainer<'a> {
 /// What a method runs with.
 #[derive(Debug)]
 pub(crate) struct Choice {
+    /// What there was to choose from, if anything.
+    pub(crate) search: Option<Search>,
     /// Of the first hyper-parameter.
     pub(crate) value: f64,
     /// Whether it is the least or greatest of its grid.
@@ -104,8 +107,7 @@ impl Trainer<'_> {
 
     /// Updates of one run.
     pub(crate) fn updates(&self) -> u64 {
-        let per_epoch = self.data.train.labels.len() / self.training.batch.max(1);
-        ((self.size.epochs * per_epoch as f64).round() as u64).max(1)
+        updates(self.size, self.data.train.labels.len(), self.training.batch)
     }
 
     /// Updates of all that one method does.
@@ -136,7 +138,18 @@ impl Trainer<'_> {
         }
         let value = *grid.get(chosen).ok_or("the grid is empty")?;
         let at_edge = grid.len() > 1 && (chosen == 0 || chosen + 1 == grid.len());
-        Ok(Some(Choice { value, at_edge }))
+        let tried = grid.iter().zip(losses);
+        let search = contender.entry.fields().first().map(|field| Search {
+            method: contender.name.clone(),
+            key: field.name.clone(),
+            updates: self.size.search_updates,
+            tried: tried.map(|(&value, loss)| Tried { value, loss }).collect(),
+        });
+        Ok(Some(Choice {
+            value,
+            at_edge,
+            search: search.filter(|_| grid.len() > 1),
+        }))
     }
 
     /// The validation loss after the search's updates; infinite if it diverged.
@@ -182,6 +195,9 @@ impl Trainer<'_> {
             None => Part {
                 run: Run {
                     method: contender.name.clone(),
+                    base: Some(contender.entry.name().to_owned())
+                        .filter(|base| *base != contender.name),
+                    normalized: contender.variant.norm,
                     hyper: hyper(contender.entry, &contender.set(value)),
                     seed,
                     points: vec![self.point(&mut session, data)?],
@@ -226,6 +242,7 @@ impl Trainer<'_> {
             run.outputs = Some(session.predict(&data.test)?);
         }
         run.memory = Some(session.memory());
+        run.cost = session.cost(contender.entry.is_elementwise());
         self.finish(&name, &run, part.state)?;
         Ok(Some(run))
     }
@@ -271,6 +288,12 @@ impl Trainer<'_> {
     }
 }
 
+/// Updates of one run over so many examples.
+pub(crate) fn updates(size: Size, examples: usize, batch: usize) -> u64 {
+    let per_epoch = examples / batch.max(1);
+    ((size.epochs * per_epoch as f64).round() as u64).max(1)
+}
+
 /// Not the seed of any run that counts.
 const SEARCH_SEED: u64 = 1_000_003;
 
@@ -298,8 +321,14 @@ impl Run {
             .map(|all| format!(", {:.1} MiB", all.mebibytes()));
         let (memory, failed) = (memory.unwrap_or_default(), self.failed.as_deref());
         let failed = failed.map(|why| format!(", {why}")).unwrap_or_default();
+        let pace = last.and_then(|p| Some(p.update as f64 / p.seconds.filter(|&s| s > 0.0)?));
+        let pace = pace
+            .map(|pace| format!(", {pace:.0} updates/s"))
+            .unwrap_or_default();
         let (method, seed) = (&self.method, self.seed);
-        format!("{method} seed {seed}: training loss {loss}, test error {error}{memory}{failed}")
+        format!(
+            "{method} seed {seed}: training loss {loss}, test error {error}{memory}{pace}{failed}"
+        )
     }
 }
 

@@ -44,7 +44,7 @@ fn path(
     entry: &Entry<f64, Surface>,
     plane: &Plane,
 ) -> Result<(Run, Option<String>), String> {
-    let set = config.set.get(entry.name()).cloned().unwrap_or_default();
+    let set = config.set_for(entry.name(), plane.name);
     let mut surface = Counted::new(plane.clone());
     let mut x = plane.start;
     let point = |update: u64, x: [f64; 2], gradients: u64| Point {
@@ -114,17 +114,16 @@ mod tests {
     #[test]
     fn paths_end_at_a_stationary_point_and_tell_their_price() {
         let config = Trajectories {
-            title: String::new(),
-            note: None,
-            by_name: false,
             problems: vec!["valley".into(), "saddle".into()],
             methods: None,
             steps: 5,
             set: Default::default(),
+            on: Default::default(),
             tolerance: Some(1e-6),
         };
         let experiment = Experiment {
             name: "e".into(),
+            about: Default::default(),
             config: crate::experiment::Config::Trajectories(config),
         };
         let crate::experiment::Config::Trajectories(config) = &experiment.config else {

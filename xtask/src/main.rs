@@ -5,16 +5,22 @@
 
 mod backend;
 mod bench;
+#[cfg(test)]
+mod links;
 mod mpi;
 mod package;
+mod page;
 mod peers;
 mod ranks;
 mod setup;
 mod test;
+mod torture;
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, Write},
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -23,9 +29,10 @@ Usage: cargo xtask COMMAND [ARGS…]
 
   setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
   setup mpi      the same for MPI and libclang, which opt-mpi alone needs
+  setup page     the same for Chromium and two npm packages, which the test of the report needs
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--data DIR]
-                   [--out DIR]
+                   [--out DIR] [--json]
   bench --resume go on with a run that was stopped or killed, bit for bit    [--out DIR]
   bench --peers  our steps beside PyTorch, optax, SciPy, burn and candle, as far as these can be
                  had: a table of ratios, in target/bench/peers.json and the report too
@@ -36,6 +43,10 @@ Usage: cargo xtask COMMAND [ARGS…]
                    --method NAME [--set KEY=VALUE]… --problem NAME --start A,B --steps N
                    [--loss-scale C] [--unit U]
   test           formatting, lints, tests, docs, and each library crate alone
+  torture        kills, faults at every evaluation, broken files, resumes, at full count
+                   [--minutes M] [PART…]
+  docs           the tables of docs/results.md and its pictures, from target/bench/results.json
+                   [--out DIR]
   package        every library as it would be published: built and tested from its package alone
 
 `bench`, `trace` and `test` call `setup` first, and without an OpenBLAS go on in pure Rust.
@@ -61,10 +72,15 @@ fn main() -> ExitCode {
         "bench" | "trace" => bench::run(&command, args),
         "--help" | "-h" | "help" => help(),
         "setup" | "test" | "package" if asks_help => help(),
+        "setup" if args == ["page"] => page::ensure().map(|()| eprintln!("xtask: Chromium found")),
+        "torture" if asks_help => help(),
+        "torture" => torture::run(args),
+        "docs" if asks_help => help(),
+        "docs" => docs(args),
         "setup" if args == ["mpi"] => mpi::ensure().map(|()| eprintln!("xtask: MPI found")),
         "setup" | "test" | "package" if !args.is_empty() => {
             return usage(&format!(
-                "`{command}` takes no arguments, but for `setup mpi`"
+                "`{command}` takes no arguments, but for `setup mpi` and `setup page`"
             ));
         }
         "setup" => setup::ensure().map(|()| eprintln!("xtask: OpenBLAS found")),
@@ -72,7 +88,7 @@ fn main() -> ExitCode {
         "package" => package::run(),
         _ => {
             return usage(&format!(
-                "unknown command `{command}`; there are setup, bench, trace, test and package"
+                "unknown command `{command}`; there are setup, bench, trace, test, torture, docs and package"
             ));
         }
     };
@@ -83,6 +99,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn docs(args: &[OsString]) -> Result<(), String> {
+    let docs = Path::new(ROOT).join("docs");
+    let more = ["--docs".into(), docs.into_os_string()];
+    bench::run("page", &[args, &more].concat())
 }
 
 fn help() -> Result<(), String> {

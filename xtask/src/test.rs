@@ -1,6 +1,6 @@
 //! `test`: everything that must hold before a change lands.
 
-use crate::{backend::Backend, mpi};
+use crate::{backend::Backend, mpi, page};
 use std::{collections::BTreeSet, fs, io, path::Path, process::Command, time::Instant};
 
 /// On every machine. A crate is tested by itself, with the features that its users give it.
@@ -56,6 +56,12 @@ pub(crate) fn run() -> Result<(), String> {
     let without = mpi::missing();
     if let Some(missing) = without {
         eprintln!("xtask: leaves out {MPI}, since {missing} is missing: `cargo xtask setup mpi`");
+    }
+    if let Some(missing) = page::missing() {
+        eprintln!(
+            "xtask: leaves out the report in a browser, since {missing} is missing: `cargo xtask \
+             setup page`"
+        );
     }
     for command in ALWAYS.iter().chain(&rest) {
         succeed(&workspace(command, without.is_some()))?;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::claims::{Judged, Verdict};
 use crate::results::{Experiment, Results, write_file};
-use crate::{machine, report, visual};
+use crate::{machine, report};
 
 /// The results so far, and the folder that they are kept in.
 pub(super) struct Keep {
@@ -69,7 +70,7 @@ impl Keep {
             return Ok(());
         }
         let begin = Instant::now();
-        report::write(&self.dir, &self.results, &visual::landscape).map_err(|e| e.to_string())?;
+        report::write(&self.dir, &self.results).map_err(|e| e.to_string())?;
         self.page = Some((Instant::now(), begin.elapsed()));
         self.stale = false;
         Ok(())
@@ -80,7 +81,41 @@ impl Keep {
         if self.results.experiments.is_empty() {
             return "nothing was finished, and nothing written".to_owned();
         }
-        let [json, page] = ["results.json", "report.html"].map(|name| self.dir.join(name));
-        format!("results: {}\nreport:  {}", json.display(), page.display())
+        let findings = self.findings();
+        let findings = match findings.is_empty() {
+            true => String::new(),
+            false => format!(
+                "Worth reading first:\n{}\n\n",
+                report::print_claims(&findings)
+            ),
+        };
+        let [json, page] = self.paths();
+        format!(
+            "{findings}results: {}\nreport:  {}",
+            json.display(),
+            page.display()
+        )
+    }
+
+    /// The same for machines.
+    pub(super) fn files(&self) -> serde_json::Value {
+        let [json, page] = self.paths();
+        serde_json::json!({ "results": json, "report": page })
+    }
+
+    fn paths(&self) -> [PathBuf; 2] {
+        ["results.json", "report.html"].map(|name| self.dir.join(name))
+    }
+
+    /// Three claims, from different experiments if there are as many: what contradicts the deck before
+    /// what agrees with it.
+    fn findings(&self) -> Vec<&Judged> {
+        let of = |verdict| {
+            let all = self.results.experiments.iter();
+            all.filter_map(move |e| e.claims.iter().find(|judged| judged.verdict == verdict))
+        };
+        let mut all: Vec<_> = of(Verdict::DoesNot).chain(of(Verdict::Holds)).collect();
+        all.truncate(3);
+        all
     }
 }

@@ -6,36 +6,44 @@ use opt_core::{Entry, find_entry};
 use super::data::{Splits, describe};
 use super::journal::Journal;
 use super::keep::Keep;
+use super::left::Left;
 use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Experiment, Invariance, Training, Trajectories};
+use crate::experiment::{Config, Experiment, Invariance, Size, Training, Trajectories};
 use crate::rates::Rates;
-use crate::results::{self, Run};
+use crate::results::{self, Run, Search};
 use crate::starts::{self, Starts};
 use crate::stop::Stop;
 use crate::stream::{self, Stream};
 use crate::train::{Contender, Network, Ticker, Trainer, together};
-use crate::units;
-use crate::{race, registry, visual};
+use crate::{claims, race, registry, units, visual};
 
 /// An experiment in its run.
 pub(super) struct Job<'a> {
     pub(super) args: &'a super::Args,
     /// Of the command line, each once.
     pub(super) methods: &'a [String],
-    /// Whether it was asked for by its name.
-    pub(super) by_name: bool,
     pub(super) experiment: &'a Experiment,
     pub(super) splits: &'a mut Splits,
     /// What is finished of it.
     pub(super) journal: &'a Journal,
     /// Where every finished seed goes.
     pub(super) keep: &'a mut Keep,
+    pub(super) left: &'a mut Left,
     pub(super) stop: &'a Stop,
 }
 
 impl Job<'_> {
     /// All of it, or what was finished when it was stopped.
     pub(super) fn run(&mut self) -> Result<results::Experiment, String> {
+        let experiment = self.experiment;
+        let mut done = self.any()?;
+        // All but networks are run at their papers' size.
+        let reduced = matches!(experiment.config, Config::Training(_)) && !self.args.full;
+        done.claims = claims::judge(&experiment.about.claims, &done.runs, reduced);
+        Ok(done)
+    }
+
+    fn any(&mut self) -> Result<results::Experiment, String> {
         let experiment = self.experiment;
         match &experiment.config {
             Config::Trajectories(config) => self.trajectories(config),
@@ -49,10 +57,12 @@ impl Job<'_> {
     }
 
     /// Without runs.
-    fn figure(&self, title: &str, data: String, model: String) -> results::Experiment {
+    fn figure(&self, data: String, model: String) -> results::Experiment {
         results::Experiment {
             name: self.experiment.name.clone(),
-            title: title.to_owned(),
+            title: self.experiment.about.title.clone(),
+            kind: self.experiment.config.kind().to_owned(),
+            deck: self.experiment.about.deck.clone(),
             data,
             model,
             ..results::Experiment::default()
@@ -75,14 +85,14 @@ impl Job<'_> {
         let entries = registry::surfaces();
         let entries = self.of(&entries, config.methods.as_ref());
         let (runs, told) = visual::run(self.experiment, config, &entries)?;
-        let mut note = config.note.clone();
+        let mut note = self.experiment.about.note.clone();
         if !told.is_empty() {
             *note.get_or_insert_default() += &told;
         }
         Ok(results::Experiment {
             note,
             runs,
-            ..self.figure(&config.title, "none".to_owned(), config.problems.join(", "))
+            ..self.figure("none".to_owned(), config.problems.join(", "))
         })
     }
 
@@ -95,9 +105,9 @@ impl Job<'_> {
         let data = format!("mnist-train at 10x10, {} images", config.samples);
         let model = format!("100-{} tanh, softmax cross-entropy", widths.join("-"));
         Ok(results::Experiment {
-            note: config.note.clone(),
+            note: self.experiment.about.note.clone(),
             runs,
-            ..self.figure(&config.title, data, model)
+            ..self.figure(data, model)
         })
     }
 
@@ -108,9 +118,9 @@ impl Job<'_> {
         let runs = config.run(&digits, &entries, self.stop)?;
         let data = format!("digits at 4x4, {} images", config.samples);
         Ok(results::Experiment {
-            note: config.note.clone(),
+            note: self.experiment.about.note.clone(),
             runs,
-            ..self.figure(&config.title, data, config.model())
+            ..self.figure(data, config.model())
         })
     }
 
@@ -122,9 +132,9 @@ impl Job<'_> {
             config.outlier, config.at
         );
         Ok(results::Experiment {
-            note: Some(config.note.clone().unwrap_or_default() + &told),
+            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure(&config.title, "none".to_owned(), model)
+            ..self.figure("none".to_owned(), model)
         })
     }
 
@@ -142,9 +152,9 @@ impl Job<'_> {
             1_u64 << bits
         );
         Ok(results::Experiment {
-            note: Some(config.note.clone().unwrap_or_default() + &told),
+            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure(&config.title, data, config.model())
+            ..self.figure(data, config.model())
         })
     }
 
@@ -153,9 +163,9 @@ impl Job<'_> {
         let (runs, told) = config.run(&digits, self.stop)?;
         let data = format!("digits, {} images, full batch", config.samples);
         Ok(results::Experiment {
-            note: Some(config.note.clone().unwrap_or_default() + &told),
+            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure(&config.title, data, config.model())
+            ..self.figure(data, config.model())
         })
     }
 
@@ -199,14 +209,7 @@ impl Job<'_> {
     }
 
     fn training(&mut self, config: &Training) -> Result<results::Experiment, String> {
-        let named = config.named.as_ref().filter(|_| self.by_name);
-        let usual = config.methods.as_ref();
-        let (size, own) = match (self.args.quick, self.args.full, named) {
-            (true, ..) => (config.quick, usual),
-            (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
-            (.., Some(named)) => (named.size, Some(&named.methods)),
-            _ => (config.default, usual),
-        };
+        let (size, own) = sized(config, self.args);
         let entries = registry::networks();
         let contenders = self.contenders(&entries, config, own)?;
         let examples = size.examples.unwrap_or(usize::MAX);
@@ -232,13 +235,19 @@ impl Job<'_> {
         };
         bar.set_length(trainer.updates_per_method() * contenders.len() as u64);
         bar.set_style(style());
+        let model = &config.model;
+        let model = model.describe(trainer.shape(), data.train.classes);
         let mut progress = Progress {
-            name: &self.experiment.name,
+            empty: results::Experiment {
+                note: self.experiment.about.note.clone(),
+                ..self.figure(describe(&data), model)
+            },
             trainer: &trainer,
             runs: Vec::new(),
+            search: Vec::new(),
             edges: Vec::new(),
         };
-        let finished = progress.all(&contenders, self.keep)?;
+        let finished = progress.all(&contenders, self.args, (self.keep, self.left))?;
         bar.finish_and_clear();
         Ok(progress.so_far(match finished {
             true => "",
@@ -247,32 +256,62 @@ impl Job<'_> {
     }
 }
 
+/// How long it is, and with which methods; all that are registered if none are named.
+pub(super) fn sized<'c>(
+    config: &'c Training,
+    args: &super::Args,
+) -> (Size, Option<&'c Vec<String>>) {
+    let named = config
+        .named
+        .as_ref()
+        .filter(|_| !args.experiments.is_empty());
+    let usual = config.methods.as_ref();
+    match (args.quick, args.full, named) {
+        (true, ..) => (config.quick, usual),
+        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
+        (.., Some(named)) => (named.size, Some(&named.methods)),
+        _ => (config.default, usual),
+    }
+}
+
 /// What a training experiment has come to.
 struct Progress<'a> {
-    name: &'a str,
+    /// Without runs.
+    empty: results::Experiment,
     trainer: &'a Trainer<'a>,
     runs: Vec<Run>,
+    search: Vec<Search>,
     /// Those whose best value is the least or greatest of its grid.
     edges: Vec<&'a str>,
 }
 
 impl<'a> Progress<'a> {
     /// Runs all; whether nobody stopped it.
-    fn all(&mut self, contenders: &'a [Contender<'_>], keep: &mut Keep) -> Result<bool, String> {
-        let bar = self.trainer.ticker.bar;
+    fn all(
+        &mut self,
+        contenders: &'a [Contender<'_>],
+        args: &super::Args,
+        (keep, left): (&mut Keep, &mut Left),
+    ) -> Result<bool, String> {
+        let (bar, config) = (self.trainer.ticker.bar, self.trainer.training);
+        let per_run = self.trainer.updates() as f64 / self.trainer.updates_per_method() as f64;
         for contender in contenders {
-            bar.set_message(contender.name.clone());
+            bar.set_message(format!("{} (tuning)", contender.name));
             let Some(choice) = self.trainer.choose(contender)? else {
                 return Ok(false);
             };
             if choice.at_edge {
                 self.edges.push(&contender.name);
             }
+            self.search.extend(choice.search);
+            left.did(config, args, 1.0 - per_run * self.trainer.seeds as f64);
+            bar.set_message(contender.name.clone());
             for seed in 0..self.trainer.seeds {
                 let Some(run) = self.trainer.run(contender, choice.value, seed)? else {
                     return Ok(false);
                 };
-                bar.suspend(|| eprintln!("  {}", run.line()));
+                left.did(config, args, per_run);
+                bar.suspend(|| eprintln!("  {}, {}", run.line(), left.told()));
                 self.runs.push(run);
                 keep.experiment(self.so_far(" Not finished: more runs are to come."), false)?;
             }
@@ -282,7 +321,8 @@ impl<'a> Progress<'a> {
 
     fn so_far(&self, ending: &str) -> results::Experiment {
         let (config, data) = (self.trainer.training, self.trainer.data);
-        let mut note = note(self.trainer, &self.edges);
+        let own = self.empty.note.clone().unwrap_or_default();
+        let mut note = note(own, self.trainer, &self.edges);
         let reach = config.reach.map(|error| race::to_error(&self.runs, error));
         let race = config.race.as_ref();
         let race = race.map(|baseline| race::against(&self.runs, baseline));
@@ -293,22 +333,18 @@ impl<'a> Progress<'a> {
             runs.extend(together(&self.runs, &data.test));
         }
         results::Experiment {
-            name: self.name.to_owned(),
-            title: config.title.clone(),
-            data: describe(data),
-            model: config
-                .model
-                .describe(self.trainer.shape(), data.train.classes),
             note: Some(note),
+            search: self.search.clone(),
             runs,
+            ..self.empty.clone()
         }
     }
 }
 
 /// What was run at which size, and where a grid may have been too narrow.
-fn note(trainer: &Trainer<'_>, edges: &[&str]) -> String {
+fn note(own: String, trainer: &Trainer<'_>, edges: &[&str]) -> String {
     let (training, size) = (trainer.training, trainer.size);
-    let mut note = training.note.clone().unwrap_or_default();
+    let mut note = own;
     let (epochs, updates) = (size.epochs, trainer.updates());
     note += &format!(
         " Batch {}, {epochs} epochs ({updates} updates).",
@@ -329,6 +365,6 @@ fn note(trainer: &Trainer<'_>, edges: &[&str]) -> String {
 }
 
 fn style() -> ProgressStyle {
-    let template = "  {msg:16} [{wide_bar}] {pos}/{len} updates, {eta} left";
+    let template = "  {msg:27} [{wide_bar}] {pos}/{len} updates, {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

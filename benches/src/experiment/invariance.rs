@@ -6,13 +6,7 @@ use crate::setting::Settings;
 
 /// An experiment on units: see [`crate::units`].
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Invariance {
-    pub(crate) title: String,
-    pub(crate) note: Option<String>,
-    /// Not a part of the run of all experiments.
-    #[serde(default)]
-    pub(crate) by_name: bool,
     /// All that are registered if absent.
     pub(crate) methods: Option<Vec<String>>,
     pub(crate) steps: u64,

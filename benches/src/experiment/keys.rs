@@ -40,6 +40,27 @@ const COMMON: &[Key] = &[
     ("title", Text),
     ("note", Text),
     ("by_name", Flag),
+    ("deck", Text),
+    ("claims[].claim", Text),
+    ("claims[].source", Text),
+    ("claims[].problem", Text),
+    ("claims[].measure", OneOf(MEASURES)),
+    ("claims[].to", OneOf(MEASURES)),
+    ("claims[].of[]", Text),
+    ("claims[].than[]", Text),
+    ("claims[].at_most", Positive(1e6)),
+];
+
+/// Of a claim.
+const MEASURES: &[&str] = &[
+    "train_loss",
+    "test_loss",
+    "test_error",
+    "squared_error",
+    "condition",
+    "value",
+    "updates",
+    "seconds",
 ];
 
 const KINDS: &[&str] = &[
@@ -59,6 +80,7 @@ const TRAJECTORIES: &[Key] = &[
     ("steps", Whole(1, 100_000)),
     ("tolerance", Positive(1e300)),
     ("set.*.*", Hyper),
+    ("on.*.*.*", Hyper),
 ];
 
 const CONDITIONING: &[Key] = &[

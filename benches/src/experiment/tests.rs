@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+mod claims;
 mod maps;
 
 #[test]
@@ -42,15 +43,18 @@ const WHOLE: [&str; 9] = [
     r#"kind = "trajectories"
 title = "t"
 note = "n"
+deck = "d"
 by_name = true
 problems = ["beale"]
 methods = ["sgd"]
 steps = 3
 tolerance = 1e-6
-set.sgd.lr = 0.1"#,
+set.sgd.lr = 0.1
+on.beale.sgd.lr = 0.1"#,
     r#"kind = "conditioning"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 hidden = [3]
 eps = 0.1
@@ -61,6 +65,7 @@ samples = 100"#,
     r#"kind = "units"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 methods = ["sgd"]
 steps = 3
@@ -72,6 +77,7 @@ set.sgd.lr = 0.1"#,
     r#"kind = "training"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 data = "digits"
 inputs = "standardized"
@@ -135,6 +141,7 @@ named.size.examples = 100"#,
     r#"kind = "stream"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 methods = ["sgd"]
 steps = 3
@@ -144,6 +151,7 @@ set.sgd.lr = 0.1"#,
     r#"kind = "starts"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 bits = 3
 ones = 2
@@ -156,6 +164,7 @@ set.sgd.lr = 0.1"#,
     r#"kind = "rates"
 title = "t"
 note = "n"
+deck = "d"
 by_name = false
 hidden = 3
 samples = 100
@@ -284,7 +293,7 @@ fn every_wrong_value_of_every_key_is_refused_in_one_line_that_names_it() {
             tried.insert((kind, *pattern));
             for wrong in WRONG {
                 let plain_text = wrong.starts_with('"') && matches!(must, keys::Kind::Text);
-                let plain_text = plain_text && ["title", "note"].contains(&key);
+                let plain_text = plain_text && ["title", "note", "deck"].contains(&key);
                 if right(must, wrong) && !list || plain_text {
                     continue;
                 }
@@ -305,7 +314,10 @@ fn every_wrong_value_of_every_key_is_refused_in_one_line_that_names_it() {
     for kind in WHOLE.map(kind) {
         let all = keys::keys(kind).map(|(pattern, _)| *pattern);
         // `model.init` is a text too, which cannot stand beside its table.
-        let mut others = all.filter(|name| *name != "model.init" && !name.contains("maps[]"));
+        // Claims are below.
+        let mut others = all.filter(|name| {
+            *name != "model.init" && !name.contains("maps[]") && !name.starts_with("claims[]")
+        });
         let untried = others.find(|name| !tried.contains(&(kind, *name)));
         assert_eq!(untried, None);
     }

@@ -1,23 +1,26 @@
-//! The summary of an experiment as a table, for the terminal and for the page.
+//! The summary of an experiment as a table, for the terminal.
 
 use super::column::{Column, figure};
-use super::{escape, units};
+use super::units;
+use crate::claims::{Judged, Verdict};
 use crate::plot::number;
-use crate::results::{Experiment, Row, Stat, summary};
-use crate::setting::Setting;
+use crate::results::{Experiment, Row, Search, Stat, summary};
 
 /// What the table's cells are, and the table.
-fn table(experiment: &Experiment) -> (String, Vec<Column>) {
+pub(super) fn table(experiment: &Experiment) -> (String, Vec<Column>) {
     if let Some(table) = units::table(experiment) {
         return table;
     }
-    let columns = columns(&summary(experiment));
+    let columns = columns(&summary(experiment), &experiment.search);
     (LEGEND.to_owned(), columns)
 }
 
 const LEGEND: &str = "median [lowest, highest] over the seeds that did not fail";
 
-fn columns(rows: &[Row]) -> Vec<Column> {
+/// Characters of a line, at most: what a terminal shows.
+const WIDTH: usize = 100;
+
+fn columns(rows: &[Row], search: &[Search]) -> Vec<Column> {
     type Field = fn(&Row) -> Option<Stat>;
     type Show = fn(f64) -> String;
     let text = |f: fn(&Row) -> String| rows.iter().map(f).collect::<Vec<_>>();
@@ -47,28 +50,25 @@ fn columns(rows: &[Row]) -> Vec<Column> {
     columns.extend(Column::numbers("per update", rows, pace, |r| {
         pace(r).map(duration)
     }));
-    let hyper = |r: &Row| {
-        let pairs = r.hyper.iter().map(|(k, v)| match v {
-            Setting::Real(v) => format!("{k}={}", number(*v)),
-            other => format!("{k}={other}"),
-        });
-        pairs.collect::<Vec<_>>().join(" ")
-    };
-    columns.push(Column::text("settings", text(hyper)));
-    if rows.iter().any(|r| !r.fallbacks.is_empty()) {
-        let told = |r: &Row| {
-            let all = r.fallbacks.iter().map(|(what, n)| format!("{n}× {what}"));
-            all.collect::<Vec<_>>().join("; ")
+    if !search.is_empty() {
+        let chosen = |r: &Row| {
+            let own = search.iter().find(|search| search.method == r.method);
+            let own = own.and_then(|own| Some((&own.key, r.hyper.get(&own.key)?.real()?)));
+            own.map_or_else(String::new, |(key, v)| format!("{key}={}", number(v)))
         };
-        columns.push(Column::text("fell back", text(told)));
-    }
-    if rows.iter().any(|r| r.failed.is_some()) {
-        columns.push(Column::text(
-            "failed",
-            text(|r| r.failed.clone().unwrap_or_default()),
-        ));
+        columns.push(Column::text("tuned", rows.iter().map(chosen).collect()));
     }
     columns
+}
+
+/// What went otherwise than it should, a line for each method.
+fn troubles(experiment: &Experiment) -> Vec<String> {
+    let trouble = |r: &Row| {
+        let all = r.fallbacks.iter().map(|(what, n)| format!("{n}× {what}"));
+        let told: Vec<_> = r.failed.iter().cloned().chain(all).collect();
+        (!told.is_empty()).then(|| format!("{}: {}", r.method, told.join("; ")))
+    };
+    summary(experiment).iter().filter_map(trouble).collect()
 }
 
 /// The median, and the range if there is one.
@@ -101,13 +101,13 @@ fn figure3(v: f64) -> String {
 
 /// The summary of an experiment as aligned text, the best method first.
 pub(crate) fn print_table(experiment: &Experiment) -> String {
-    let (legend, columns) = table(experiment);
-    let widths: Vec<usize> = columns
-        .iter()
-        .map(|c| c.cells.iter().map(|t| t.chars().count()).max().unwrap_or(0))
-        .zip(&columns)
-        .map(|(width, c)| width.max(c.head.chars().count()))
-        .collect();
+    let (legend, mut columns) = table(experiment);
+    let mut widths: Vec<usize> = columns.iter().map(Column::width).collect();
+    // The second one of the measures goes first: the report has all.
+    while widths.len() > 3 && widths.iter().map(|w| w + 2).sum::<usize>() - 2 > WIDTH {
+        columns.remove(2);
+        widths.remove(2);
+    }
     let mut lines = vec![format!("{}: {}", experiment.name, experiment.title)];
     let heads = columns.iter().map(|c| c.head.clone()).collect::<Vec<_>>();
     let rows = columns.first().map_or(0, |c| c.cells.len());
@@ -129,35 +129,51 @@ pub(crate) fn print_table(experiment: &Experiment) -> String {
     if legend != LEGEND || columns.iter().any(ranges) {
         lines.push(legend);
     }
+    // Units have a word for it in their cells.
+    if experiment.runs.iter().all(|run| run.units.is_none()) {
+        lines.extend(troubles(experiment).iter().map(|line| fold(line)));
+    }
     lines.join("\n") + "\n"
 }
 
-/// The summary of an experiment as an HTML table, the best values in bold.
-pub(super) fn html(experiment: &Experiment) -> String {
-    let (legend, columns) = table(experiment);
-    let rows = columns.first().map_or(0, |c| c.cells.len());
-    let class = |c: &Column| if c.numeric { " class=\"number\"" } else { "" };
-    let head = |c: &Column| format!("<th{}>{}</th>", class(c), escape(&c.head));
-    let mut html = String::from("<div class=\"table\"><table>\n");
-    let bold = match columns.iter().any(|c| c.best.contains(&true)) {
-        true => "; best in bold",
-        false => "",
-    };
-    html += &format!("<caption>{legend}{bold}</caption>\n<thead><tr>");
-    html.extend(columns.iter().map(head));
-    html += "</tr></thead>\n<tbody>\n";
-    for i in 0..rows {
-        html += "<tr>";
-        for column in &columns {
-            let text = escape(&column.cells[i]);
-            html += &match column.best[i] {
-                true => format!("<td{}><b>{text}</b></td>", class(column)),
-                false => format!("<td{}>{text}</td>", class(column)),
-            };
-        }
-        html += "</tr>\n";
+/// The text in lines that a terminal shows whole.
+fn fold(text: &str) -> String {
+    let (mut folded, mut length) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let long = word.chars().count();
+        let gap = match (length, length + 1 + long > WIDTH) {
+            (0, _) => "",
+            (_, true) => {
+                length = 0;
+                "\n  "
+            }
+            _ => " ",
+        };
+        folded += gap;
+        folded += word;
+        length += gap.trim_start_matches('\n').len() + long;
     }
-    html + "</tbody>\n</table></div>\n"
+    folded
+}
+
+/// The claims of an experiment and what came of them.
+pub(crate) fn print_claims(claims: &[&Judged]) -> String {
+    let line = |judged: &&Judged| {
+        let verdict = match (judged.verdict, judged.reduced) {
+            (Verdict::Holds, false) => "holds",
+            (Verdict::Holds, true) => "holds, at reduced size",
+            (Verdict::DoesNot, false) => "does not hold",
+            (Verdict::DoesNot, true) => "does not hold at reduced size",
+        };
+        let Judged {
+            claim,
+            source,
+            measured,
+            ..
+        } = judged;
+        fold(&format!("- {claim} ({source}): {verdict}. {measured}."))
+    };
+    claims.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -177,9 +193,16 @@ mod tests {
             }],
             ..Run::default()
         };
+        let search = Search {
+            method: "rmsprop".into(),
+            key: "lr".into(),
+            updates: 5,
+            tried: Vec::new(),
+        };
         Experiment {
             name: "e".into(),
             title: "t".into(),
+            search: vec![search],
             runs: vec![
                 run("rmsprop", 0, 0.5, None),
                 run("rmsprop", 1, 0.25, None),
@@ -194,21 +217,44 @@ mod tests {
     fn text_is_aligned() {
         let expected = "\
 e: t
-method             training loss  settings  failed
-────────────────────────────────────────────────────
-adam                      0.1250  lr=0.001
+method             training loss  tuned
+──────────────────────────────────────────
+adam                      0.1250
 rmsprop  0.3750 [0.2500, 0.5000]  lr=0.001
-sgd                            –  lr=0.001  diverged
+sgd                            –
 median [lowest, highest] over the seeds that did not fail
+sgd: diverged
 ";
         assert_eq!(print_table(&experiment()), expected);
     }
 
     #[test]
-    fn the_best_is_bold_and_a_failed_run_is_not() {
-        let html = html(&experiment());
-        assert_eq!(html.matches("<b>").count(), 1);
-        assert!(html.contains("<b>0.1250</b>"));
+    fn no_line_is_longer_than_a_terminal() {
+        let mut wide = experiment();
+        for (seed, run) in wide.runs.iter_mut().enumerate() {
+            let scale = 1.0 + seed as f64;
+            run.failed = (seed == 2).then(|| "update 3: it diverged, ".repeat(12));
+            run.points = vec![Point {
+                update: 10,
+                seconds: Some(1.0),
+                train_loss: Some(1.234e-7 * scale),
+                test_loss: Some(2.345e-7 * scale),
+                test_error: Some(0.1234 * scale),
+                squared_error: Some(3.456e-7 * scale),
+                ..Point::default()
+            }];
+        }
+        let text = print_table(&wide);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+        assert!(
+            text.contains("training loss") && text.contains("squared error"),
+            "{text}"
+        );
+        assert!(!text.contains("test loss"), "{text}");
+        assert!(text.lines().count() > 8, "{text}");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Session<'a> {
     seed: u64,
     pub(super) done: u64,
     pub(super) training_time: Duration,
+    /// Seconds of every update of this process.
+    pub(super) steps: Vec<f64>,
 }
 
 /// Random parts of the images of a minibatch.
@@ -70,7 +72,9 @@ impl Session<'_> {
         let step = self.method.step(&mut self.network, &mut self.x);
         let report = step.map_err(|e| e.to_string())?;
         self.done += 1;
-        self.training_time += begin.elapsed();
+        let took = begin.elapsed();
+        self.training_time += took;
+        self.steps.push(took.as_secs_f64());
         Ok(report.fallback)
     }
 
@@ -221,6 +225,7 @@ impl Trainer<'_> {
             network,
             done: 0,
             training_time: Duration::ZERO,
+            steps: Vec::new(),
             x,
             batches: batches.map_err(|e| e.to_string())?,
             train,

@@ -4,9 +4,6 @@ use super::*;
 /// smaller, x larger).
 fn verdicts(method: &str, tolerance: f64) -> Vec<Vec<Verdict>> {
     let config = Invariance {
-        title: String::new(),
-        note: None,
-        by_name: false,
         methods: None,
         steps: 12,
         samples: 60,
