@@ -15,7 +15,7 @@ const Animation = (() => {
     const state = { problem: names[0], t: 0, playing: false, speed: 20, scale: 1, start: null, arrows: false, hidden: new Set() };
     const view = build(section, names, state);
     const plane = Plane.make(view.plane);
-    let current = null, last = 0;
+    let current = null, last = null;
 
     /** Everything that the problem, its start and the rates decide. */
     function load() {
@@ -71,12 +71,13 @@ const Animation = (() => {
       view.play.textContent = on ? "Pause" : "Play";
       if (!on) { tell(); return; }
       if (state.t >= current.steps) state.t = 0;
-      last = performance.now();
+      last = null;
       requestAnimationFrame(tick);
     }
 
     function tick(now) {
       if (!state.playing) return;
+      last ??= now;
       state.t = Math.min(state.t + ((now - last) / 1000) * state.speed, current.steps);
       last = now;
       frame();

@@ -125,6 +125,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => plan(args)?,
     };
     let chosen: Vec<_> = chosen.into_iter().map(|at| &all[at]).collect();
+    // Here, as nothing is wrong with the arguments, and nothing is written yet.
+    crate::machine::mend_openblas();
     journal.begin().map_err(Failure::Other)?;
     let stop = Stop::catch().map_err(Failure::Other)?;
     let ran = run_all(args, &methods, &chosen, (&journal, &mut keep), &stop);

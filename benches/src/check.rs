@@ -48,9 +48,9 @@ fn check(config: &Config) -> Result<(), String> {
             names("methods", c.methods.as_ref(), &all(&entries))?;
             for (problem, set) in &c.on {
                 names("on", Some(&vec![problem.clone()]), &known)?;
-                settings(&entries, set).map_err(|e| format!("on.{problem}.{e}"))?;
+                settings(&format!("on.{problem}"), &entries, set)?;
             }
-            settings(&entries, &c.set)
+            settings("set", &entries, &c.set)
         }
         Config::Units(c) => {
             if c.scales.is_empty() {
@@ -58,13 +58,13 @@ fn check(config: &Config) -> Result<(), String> {
             }
             let entries = units::methods();
             names("methods", c.methods.as_ref(), &all(&entries))?;
-            settings(&entries, &c.set)
+            settings("set", &entries, &c.set)
         }
         Config::Conditioning(c) => conditioning(c),
         Config::Stream(c) => {
             let entries = stream::methods();
             names("methods", Some(&c.methods), &all(&entries))?;
-            settings(&entries, &c.set)
+            settings("set", &entries, &c.set)
         }
         Config::Starts(c) => starts(c),
         Config::Rates(_) => Ok(()),
@@ -100,7 +100,7 @@ fn claims(claims: &[Claim], config: &Config) -> Result<(), String> {
 fn starts(config: &Starts) -> Result<(), String> {
     let entries = starts::methods();
     names("methods", Some(&config.methods), &all(&entries))?;
-    settings(&entries, &config.set)?;
+    settings("set", &entries, &config.set)?;
     if config.ones as usize > config.bits {
         return Err(format!("ones: must be at most bits = {}", config.bits));
     }
@@ -154,7 +154,7 @@ fn training(config: &Training) -> Result<(), String> {
     )?;
     samples(config)?;
     network(config)?;
-    settings(&entries, &config.set)?;
+    settings("set", &entries, &config.set)?;
     for (name, variant) in &config.variant {
         let key = format!("variant.{name}");
         names(
@@ -205,11 +205,12 @@ fn all<F: Scalar, O: ?Sized>(entries: &[Entry<F, O>]) -> Vec<String> {
 
 /// Hyper-parameters by method, each with its method's own range.
 fn settings<F: Scalar, O: ?Sized>(
+    key: &str,
     entries: &[Entry<F, O>],
     set: &BTreeMap<String, Settings>,
 ) -> Result<(), String> {
     set.iter()
-        .try_for_each(|(method, set)| build(&format!("set.{method}"), entries, method, set))
+        .try_for_each(|(method, set)| build(&format!("{key}.{method}"), entries, method, set))
 }
 
 fn build<F: Scalar, O: ?Sized>(

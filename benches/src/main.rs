@@ -80,7 +80,6 @@ fn main() -> ExitCode {
         }
         Err(error) => return fail(Failure::Usage(one_line(&error.to_string()))),
     };
-    machine::mend_openblas();
     let result = match args.command {
         Command::Bench(args) => bench::run(&args),
         Command::Trace(args) => trace::run(&args),

@@ -50,10 +50,6 @@ fn the_page_does_what_it_shows() {
         "adadelta-delay",
         "fisher-conditioning",
         "bn-sigmoid",
-        "vanishing-gradients",
-        "three-nodes",
-        "prong-autoencoder",
-        "conv",
     ];
     succeed(
         Command::new(PROGRAM)

@@ -5,14 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Everything that ends with `.md`, but for what is built or installed.
+/// Everything that ends with `.md`, but for links and what is built or installed.
 fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let (path, name) = (entry.path(), entry.file_name());
         let skipped = ["target", "node_modules", "vendor", "data"].map(Into::into);
-        if entry.file_type().unwrap().is_dir() && !skipped.contains(&name) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() && !skipped.contains(&name) {
             documents(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "md") {
+        } else if kind.is_file() && path.extension().is_some_and(|ending| ending == "md") {
             found.push(path);
         }
     }

@@ -105,9 +105,9 @@ if (animated) {
   await wide.evaluate(() => document.getElementById("trajectories").animation.seek(0));
   const start = await wide.evaluate(() => document.getElementById("trajectories").animation.step);
   await wide.getByRole("button", { name: "Play", exact: true }).click();
-  await wide.waitForTimeout(500);
+  await wide.waitForTimeout(700);
   const later = await wide.evaluate(() => document.getElementById("trajectories").animation.step);
-  check("the animation moves, and ends where the iterates do", start === 0 && later > 1, `step ${later.toFixed(1)} after half a second; ${names} functions`);
+  check("the animation moves, and ends where the iterates do", start === 0 && later > 1, `step ${later.toFixed(1)} after 0.7 s; ${names} functions`);
   await wide.evaluate(() => document.getElementById("trajectories").animation.seek(1e9));
   const ends = () => wide.evaluate(() => JSON.stringify(document.getElementById("trajectories").animation.ends()));
   const before = await ends();

@@ -23,7 +23,7 @@ const defaults = {
   "rmsprop-centered": { lr: 0.01, gamma: 0.9, eps: 1e-2, weight_decay: 0.01 },
   "rmsprop-momentum": { lr: 0.003, gamma: 0.9, momentum: 0.9, eps: 1e-8, weight_decay: 0.01 },
   adadelta: { lr: 1, gamma_grad: 0.9, gamma_update: 0.95, eps_grad: 1e-6, eps_update: 1e-3, weight_decay: 0.01 },
-  "adadelta-immediate": { lr: 0.01, gamma: 0.9, eps_grad: 1e-6, eps_update: 1e-3, weight_decay: 0.01 },
+  "adadelta-immediate": { lr: 0.005, gamma: 0.95, eps_grad: 1e-6, eps_update: 1e-6, weight_decay: 0.01 },
   "adadelta-corrected": { lr: 1, gamma_grad: 0.9, gamma_update: 0.95, eps_grad: 1e-6, eps_update: 1e-3, weight_decay: 0.01 },
   adam: { lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 },
   amsgrad: { lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 },
@@ -37,7 +37,7 @@ defaults["irprop-plus"] = sizes;
 // Where the function amplifies what is rounded (its Hessian's eigenvalues reach 1,000s), fewer steps.
 const problems = {
   beale: { start: [1, 1.5], steps: 100 }, valley: { start: [-2, 0.5], steps: 100 }, saddle: { start: [-1, 1e-3], steps: 100 },
-  rosenbrock: { start: [-1.2, 1], steps: 30 }, moons: { start: [-3, -2], steps: 100 },
+  rosenbrock: { start: [-1.2, 1], steps: 30, scale: 0.05 }, moons: { start: [-3, -2], steps: 100 },
 };
 // The same points as the page has.
 const data = readFileSync(process.argv[3], "utf8").split('id="data">')[1].split("</script>")[0];
@@ -55,9 +55,11 @@ function trace(method, hyper, problem, { start, steps }) {
 let [compared, worst] = [0, 0];
 for (const method of Rules.names) {
   for (const [problem, at] of Object.entries(problems)) {
-    const rows = trace(method, defaults[method], problem, at);
+    const hyper = { ...defaults[method] };
+    if (hyper.lr) hyper.lr *= at.scale ?? 1;
+    const rows = trace(method, hyper, problem, at);
     if (rows.length < 10) throw new Error(`${method} on ${problem}: only ${rows.length} steps`);
-    const [rule, f] = [Rules.make(method, defaults[method]), Problems.make(problem, moons)];
+    const [rule, f] = [Rules.make(method, hyper), Problems.make(problem, moons)];
     let x = at.start;
     for (const [step, , ...expected] of rows) {
       if (step > 0) x = rule.step(f, x);
