@@ -111,6 +111,9 @@ impl<F: Scalar> Moments<F> {
     pub fn discount(&mut self, factor: f64) -> Result<(), Error> {
         if factor != 0.0 {
             opt_core::Error::bounded("factor", factor, Bound::Shrink)?;
+        } else {
+            // Else what was forgotten would decide how the next mean is rounded.
+            self.mean.fill(F::zero());
         }
         self.count *= factor;
         Ok(())
