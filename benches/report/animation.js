@@ -204,7 +204,8 @@ const Velocity = (() => {
       const mu = line.run.hyper.momentum;
       const ahead = x.map((v, i) => v + mu * (v - before[i]));
       const color = Palette.color(name);
-      return [[x, ahead, color, `${name}: μv`], [ahead, next, color, name === "nag" ? "−α∇f there" : "−α∇f here"]];
+      const gradient = name === "nag" ? "−α∇f there" : "−α∇f here";
+      return [[x, ahead, color, `${name}: μv`, "right"], [ahead, next, color, gradient, "left"]];
     });
   }
 

@@ -22,7 +22,8 @@ const Palette = (() => {
   function color(method) {
     const { family, place } = places.get(method) ?? { family: "other", place: 0 };
     const dark = document.documentElement.dataset.theme === "dark";
-    const hue = hues[family] + [0, 26, -20, 12, -34, 40][place % 6];
+    // By the golden section, so that the next one is far from all before it.
+    const hue = hues[family] + 64 * (((place * 0.618) % 1) - 0.5);
     const light = (dark ? 72 : 38) + [0, dark ? -16 : 12, dark ? 8 : -10][place % 3];
     // Blue and violet look darker than other hues of the same lightness.
     const lift = dark && hue > 225 && hue < 300 ? 10 : 0;

@@ -118,11 +118,11 @@ const Plane = (() => {
       }
     }
 
-    /** Arrows, over the paths: [from, to, colour, name]. */
+    /** Arrows, over the paths: [from, to, colour, name, where the name begins or ends]. */
     function arrows(all) {
       const c = canvases[1].getContext("2d");
       c.font = "12px system-ui, sans-serif";
-      for (const [a, b, color, name] of all) {
+      for (const [a, b, color, name, side] of all) {
         const [[x0, y0], [x1, y1]] = [to(a), to(b)];
         const angle = Math.atan2(y1 - y0, x1 - x0);
         c.strokeStyle = color;
@@ -135,7 +135,9 @@ const Plane = (() => {
         c.moveTo(x1, y1);
         for (const turn of [2.6, -2.6]) c.lineTo(x1 + 9 * Math.cos(angle + turn), y1 + 9 * Math.sin(angle + turn));
         c.fill();
-        c.fillText(name, (x0 + x1) / 2 + 6, (y0 + y1) / 2 - 4);
+        c.textAlign = side;
+        c.fillText(name, x1 + (side === "left" ? 8 : -8), y1 + (side === "left" ? 14 : -6));
+        c.textAlign = "left";
       }
     }
 

@@ -38,15 +38,14 @@ where
 
 /// What kind of method it is, by its registered name: how the report groups and colours it.
 pub(crate) fn family(method: &str) -> &'static str {
+    let has = |zoo: Vec<Entry<f32, Network>>| zoo.iter().any(|entry| entry.name() == method);
     match method {
         "sgd" | "momentum" | "nag" | "nesterov" => "sgd",
         "manhattan" | "delta-bar-delta" | "gains" => "sign",
         rprop if rprop.contains("rprop-") => "sign",
-        ada if ada.starts_with("ada") => "adaptive",
-        "amsgrad" | "rmsprop" | "rmsprop-centered" | "rmsprop-momentum" => "adaptive",
-        "prong" | "prong-plus" | "natural-gradient" | "kfac" => "natural",
-        // All of opt-secondorder.
-        _ => "curvature",
+        _ if has(opt_natural::zoo()) => "natural",
+        _ if has(opt_secondorder::zoo()) => "curvature",
+        _ => "adaptive",
     }
 }
 
