@@ -34,12 +34,12 @@ const LINKED: [&str; 5] = [
 
 /// Where there is none: the rest, without building what would look for it.
 const PURE: [&str; 5] = [
-    "clippy --workspace --exclude opt-natural --exclude opt-bench --all-targets -- -D warnings",
-    "clippy -p opt-natural -p opt-bench --no-default-features --features faer --all-targets \
+    "clippy --workspace --exclude opt-natural --exclude opt-bench --exclude opt-torture --all-targets -- -D warnings",
+    "clippy -p opt-natural -p opt-bench -p opt-torture --no-default-features --features faer --all-targets \
      -- -D warnings",
     "test -p opt-bench --no-default-features --features faer",
-    "doc --workspace --exclude opt-natural --exclude opt-bench --no-deps",
-    "doc -p opt-natural -p opt-bench --no-default-features --features faer --no-deps",
+    "doc --workspace --exclude opt-natural --exclude opt-bench --exclude opt-torture --no-deps",
+    "doc -p opt-natural -p opt-bench -p opt-torture --no-default-features --features faer --no-deps",
 ];
 
 /// What these promise their users: so many packages at most, and none whose name has these words.
@@ -69,6 +69,9 @@ pub(crate) fn run() -> Result<(), String> {
     if without.is_none() {
         succeed(&format!("test -p {MPI}"))?;
     }
+    // Debug information apart, the profile of the tests is optimized.
+    let flags = backend.flags().join(" ");
+    succeed(&format!("run -q -p opt-torture {flags} -- --small"))?;
     for example in EXAMPLES {
         succeed(&format!("run -q -p opt-firstorder --example {example}"))?;
     }

@@ -1,5 +1,6 @@
 //! `torture`: opt-torture, built for speed and run with the same arguments; and Miri, where it is installed.
 
+use crate::backend::Backend;
 use std::{ffi::OsString, path::Path};
 
 /// Of opt-core's tests those of the code that has unsafe blocks: all of them take hours under Miri.
@@ -15,10 +16,9 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
         "--package=opt-torture",
         "--manifest-path",
     ]);
-    cargo
-        .arg(Path::new(super::ROOT).join("Cargo.toml"))
-        .arg("--")
-        .args(args);
+    cargo.arg(Path::new(super::ROOT).join("Cargo.toml"));
+    cargo.args(Backend::choose()?.flags());
+    cargo.arg("--").args(args);
     match cargo.status() {
         Ok(status) if status.success() => {}
         Ok(status) => return Err(format!("torture: {status}")),
