@@ -78,8 +78,13 @@ fn train(
     };
     let spec = Spec::classifier(&[64, hidden, 10], Activation::Tanh);
     let mut network = Faulty::new(Mlp::<f32>::new(spec).map_err(text)?);
-    network.net.set_statistics(digits.inputs.clone()).map_err(text)?;
-    let subject = subjects().into_iter().find(|subject| subject.name == method);
+    network
+        .net
+        .set_statistics(digits.inputs.clone())
+        .map_err(text)?;
+    let subject = subjects()
+        .into_iter()
+        .find(|subject| subject.name == method);
     let subject = subject.ok_or_else(|| format!("no method `{method}`"))?;
     let mut method = subject.build(&network).map_err(text)?;
     let mut x = network.net.init(Init::Glorot, 1);
@@ -92,7 +97,9 @@ fn train(
     while step < steps {
         let classes = Target::Classes(&digits.labels);
         let rows = batches.rows(step);
-        let loaded = network.net.load_rows(digits.inputs.view(), classes, rows, step);
+        let loaded = network
+            .net
+            .load_rows(digits.inputs.view(), classes, rows, step);
         loaded.map_err(text)?;
         method.step(&mut network, &mut x).map_err(text)?;
         network.seen.clear();
@@ -107,14 +114,20 @@ fn train(
             set_read_only(folder)?;
         }
     }
-    let digest = Bits::of(&mut [("x", &mut x), ("method", &mut method), ("network", &mut network)])
-        .digest();
+    let digest = Bits::of(&mut [
+        ("x", &mut x),
+        ("method", &mut method),
+        ("network", &mut network),
+    ])
+    .digest();
     say(&format!("done {digest:032x} {resumed} {saved} {refused}"))
 }
 
 fn say(line: &str) -> Result<(), String> {
     let mut out = std::io::stdout();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(text)
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(text)
 }
 
 /// So that nothing can be made in it.

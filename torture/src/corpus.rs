@@ -14,7 +14,9 @@ use crate::readers::{FewBits, ZCA_EPSILON, torch_params, zca_inputs};
 
 /// The files of a reader.
 pub(crate) fn read(reader: &str) -> Result<Vec<Vec<u8>>, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(reader);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(reader);
     let named = |error: std::io::Error| format!("{}: {error}", folder.display());
     let entries = std::fs::read_dir(&folder).map_err(named)?;
     let mut paths = Vec::new();
@@ -23,7 +25,10 @@ pub(crate) fn read(reader: &str) -> Result<Vec<Vec<u8>>, String> {
     }
     // The order decides on what a seed makes.
     paths.sort();
-    paths.iter().map(|path| std::fs::read(path).map_err(named)).collect()
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).map_err(named))
+        .collect()
 }
 
 pub(crate) fn write(folder: &Path) -> Result<(), String> {
@@ -59,11 +64,26 @@ fn texts() -> [(&'static str, &'static [u8]); 8] {
             b"x,\"y\",z,kind\r\n1,2,3,\"a, \"\"b\"\"\"\r\n4,5,6,c\r\n\r\n7,8,9,c\r\n",
         ),
         ("csv/mark.csv", b"\xef\xbb\xbfx,y,z\n1, 2 ,0\r3,4,1\r"),
-        ("svmlight/one.txt", b"1 1:0.5 3:2 # a comment\n-1 2:1e-3\n+1 4:7\n"),
-        ("svmlight/zero.txt", b"-1 0:1 4:2\n1 1:3\n0\n\n1 2:-0.5 3:1\n"),
-        ("rated-text/two.tsv", b"3.5\tIt's good, and good is rare.\n-2\tIt's rare to be so bad.\n"),
-        ("rated-text/utf8.tsv", "1\tcaf\u{e9} na\u{ef}ve\n-1\t\u{1f600} caf\u{e9}\n".as_bytes()),
-        ("rated-text/dropped.tsv", b"0\tneither\n1\tyes yes\n-1\tno\n"),
+        (
+            "svmlight/one.txt",
+            b"1 1:0.5 3:2 # a comment\n-1 2:1e-3\n+1 4:7\n",
+        ),
+        (
+            "svmlight/zero.txt",
+            b"-1 0:1 4:2\n1 1:3\n0\n\n1 2:-0.5 3:1\n",
+        ),
+        (
+            "rated-text/two.tsv",
+            b"3.5\tIt's good, and good is rare.\n-2\tIt's rare to be so bad.\n",
+        ),
+        (
+            "rated-text/utf8.tsv",
+            "1\tcaf\u{e9} na\u{ef}ve\n-1\t\u{1f600} caf\u{e9}\n".as_bytes(),
+        ),
+        (
+            "rated-text/dropped.tsv",
+            b"0\tneither\n1\tyes yes\n-1\tno\n",
+        ),
     ]
 }
 
@@ -74,14 +94,23 @@ fn numbers() -> Vec<(&'static str, Vec<u8>)> {
         bytes.extend(data);
         bytes
     };
-    let floats: Vec<u8> = [0.5_f32, -1.0, 3.0, 2.0].iter().flat_map(|v| v.to_be_bytes()).collect();
-    let doubles: Vec<u8> = [0.5_f64, 4.0].iter().flat_map(|v| v.to_be_bytes()).collect();
+    let floats: Vec<u8> = [0.5_f32, -1.0, 3.0, 2.0]
+        .iter()
+        .flat_map(|v| v.to_be_bytes())
+        .collect();
+    let doubles: Vec<u8> = [0.5_f64, 4.0]
+        .iter()
+        .flat_map(|v| v.to_be_bytes())
+        .collect();
     let images = |labels: &[u8]| -> Vec<u8> {
         let image = |&label: &u8| std::iter::once(label).chain((0..3072).map(|i| (i % 251) as u8));
         labels.iter().flat_map(image).collect()
     };
     vec![
-        ("idx/images", idx(8, &[3, 2, 2], &[0, 255, 7, 9, 1, 2, 3, 4, 5, 6, 7, 8])),
+        (
+            "idx/images",
+            idx(8, &[3, 2, 2], &[0, 255, 7, 9, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ),
         ("idx/labels", idx(8, &[3], &[0, 1, 2])),
         ("idx/signed", idx(9, &[2, 2], &[255, 1, 128, 127])),
         ("idx/i16", idx(11, &[2, 1], &[255, 255, 0, 1])),
@@ -104,7 +133,10 @@ fn snapshots(folder: &Path) -> Result<(), String> {
             continue;
         };
         session.run(0..2)?;
-        let name = format!("snapshot-f32/{}.safetensors", subject.name.replace(' ', "-"));
+        let name = format!(
+            "snapshot-f32/{}.safetensors",
+            subject.name.replace(' ', "-")
+        );
         let path = folder.join(name);
         std::fs::create_dir_all(folder.join("snapshot-f32")).map_err(text)?;
         session.with_run(|run| run.save(path))?;
@@ -115,13 +147,16 @@ fn snapshots(folder: &Path) -> Result<(), String> {
         .with("x", &mut x)
         .with("step", &mut step)
         .with("best", &mut best);
-    run.save(folder.join("snapshot-f32/plain.safetensors")).map_err(text)?;
+    run.save(folder.join("snapshot-f32/plain.safetensors"))
+        .map_err(text)?;
     let mut run = Run::new().with("few", &mut few);
-    run.save(folder.join("snapshot-f32/few-bits.safetensors")).map_err(text)?;
+    run.save(folder.join("snapshot-f32/few-bits.safetensors"))
+        .map_err(text)?;
     std::fs::create_dir_all(folder.join("snapshot-f64")).map_err(text)?;
     let (mut x, mut step) = (vec![1.0_f64, -2.5, 3e-8], 17_u64);
     let mut run = Run::new().with("x", &mut x).with("step", &mut step);
-    run.save(folder.join("snapshot-f64/plain.safetensors")).map_err(text)
+    run.save(folder.join("snapshot-f64/plain.safetensors"))
+        .map_err(text)
 }
 
 fn torch_files() -> Result<Vec<(&'static str, Vec<u8>)>, String> {
@@ -130,7 +165,9 @@ fn torch_files() -> Result<Vec<(&'static str, Vec<u8>)>, String> {
         let mut update = FirstOrder::new(rule, &params).map_err(text)?;
         let mut x = vec![0.5_f32; params.len()];
         for _ in 0..2 {
-            update.apply(&mut x, &vec![0.25; params.len()]).map_err(text)?;
+            update
+                .apply(&mut x, &vec![0.25; params.len()])
+                .map_err(text)?;
         }
         torch::to_bytes(&mut update).map_err(text)
     }

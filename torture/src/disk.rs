@@ -54,7 +54,6 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
 /// Gives the digest of the run's end.
 type Trial = fn(&Path, &str) -> Result<u128, String>;
 
-
 /// An empty folder of this name.
 fn clean(folder: &Path, name: &str) -> Result<PathBuf, String> {
     let path = folder.join(name);
@@ -144,14 +143,20 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn new(path: PathBuf) -> Result<Self, String> {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&path);
+        mount
+            .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+            .arg(&path);
         match mount.output() {
             Ok(output) if output.status.success() => Ok(Self(path)),
             Ok(output) => {
                 let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(format!("skipped: full disks, as none can be mounted: {why}"))
+                Err(format!(
+                    "skipped: full disks, as none can be mounted: {why}"
+                ))
             }
-            Err(error) => Err(format!("skipped: full disks, as there is no mount: {error}")),
+            Err(error) => Err(format!(
+                "skipped: full disks, as there is no mount: {error}"
+            )),
         }
     }
 }
@@ -201,7 +206,10 @@ fn read_only(folder: &Path, method: &str) -> Result<u128, String> {
     checked?;
     let said = String::from_utf8_lossy(&second.stderr);
     if second.status.success() || !said.contains("ermission denied") {
-        return Err(format!("a read-only folder is opened: {}, {said}", second.status));
+        return Err(format!(
+            "a read-only folder is opened: {}, {said}",
+            second.status
+        ));
     }
     match (end.saved, end.refused) {
         (HALF, refused) if refused == STEPS - HALF => Ok(end.digest),

@@ -32,7 +32,9 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
         for subject in &subjects {
             for &model in Model::all(subject) {
                 let case = format!("{} on {}, seed {seed}", subject.name, model.name());
-                if let Err(why) = combination(subject, model, &data, (seed, round, scale), &mut report) {
+                if let Err(why) =
+                    combination(subject, model, &data, (seed, round, scale), &mut report)
+                {
                     report.failures.push(format!("{case}: {why}"));
                 }
             }
@@ -80,7 +82,11 @@ fn combination(
             (false, _) => evaluations.len().div_ceil(24),
         };
         let stride = stride.max(1);
-        let turns = evaluations.iter().enumerate().skip(rng.below(stride)).step_by(stride);
+        let turns = evaluations
+            .iter()
+            .enumerate()
+            .skip(rng.below(stride))
+            .step_by(stride);
         for (at, evaluation) in turns {
             let value = *rng.of(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
             for fault in evaluation.faults(rng.below(1 << 16), value) {

@@ -215,12 +215,7 @@ impl PerSample<f32> for Faulty {
         self.net.penalty(d);
     }
 
-    fn grad_moments(
-        &mut self,
-        x: &[f32],
-        g: &mut [f32],
-        square: &mut [f32],
-    ) -> Result<f32, Error> {
+    fn grad_moments(&mut self, x: &[f32], g: &mut [f32], square: &mut [f32]) -> Result<f32, Error> {
         let fault = self.begin(Evaluation::Moments);
         let loss = self.net.grad_moments(x, g, square)?;
         self.spoil(fault, g)?;

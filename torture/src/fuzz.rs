@@ -138,7 +138,10 @@ fn try_one(reader: &Reader, bytes: &[u8], scratch: &Scratch) -> Result<bool, Str
     let read = read.map_err(|what| format!("it panics: {what}"))?;
     let bound = |len: usize| FACTOR * len as i64 + BASE;
     if peak > bound(bytes.len()) && peak > bound(bytes.len().max(unpacked(bytes))) {
-        return Err(format!("{peak} bytes at once for an input of {}", bytes.len()));
+        return Err(format!(
+            "{peak} bytes at once for an input of {}",
+            bytes.len()
+        ));
     }
     Ok(read)
 }

@@ -32,7 +32,10 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
     let mut rng = Rng::new(&[scale.seed, 1]);
     for round in 0.. {
         for method in methods {
-            let case = format!("{method} on 64-N-10 digits, seed {}, round {round}", scale.seed);
+            let case = format!(
+                "{method} on 64-N-10 digits, seed {}, round {round}",
+                scale.seed
+            );
             let done = killed(method, steps, &folder, &mut rng, &mut report);
             report.case("runs", done.map_err(|why| format!("{case}: {why}")));
         }
@@ -138,7 +141,10 @@ pub(crate) struct Running {
 /// Starts a run.
 fn start(folder: &Path, method: &str, steps: u64) -> Result<Running, String> {
     let mut command = Command::new(binary()?);
-    command.arg("child").arg(folder).args([method, &steps.to_string()]);
+    command
+        .arg("child")
+        .arg(folder)
+        .args([method, &steps.to_string()]);
     spawn(command)
 }
 

@@ -198,7 +198,12 @@ mod tests {
         let args = parse(&["--small", "--minutes", "0.5", "faults"]);
         let args = args.expect("these are right");
         assert!(args.small && args.minutes == 0.5 && args.parts == ["faults"]);
-        for wrong in [&["fault"][..], &["--minutes"], &["--minutes", "-1"], &["--fast"]] {
+        for wrong in [
+            &["fault"][..],
+            &["--minutes"],
+            &["--minutes", "-1"],
+            &["--fast"],
+        ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The methods of all crates, and the small networks that they train.
 
-use ndarray::{Array2, ArcArray2};
+use ndarray::{ArcArray2, Array2};
 use opt_core::{AnyMethod, Entry, Objective, Parameters, Set, State, Value};
 use opt_data::Batches;
 use opt_firstorder::{FirstOrder, Momentum};
@@ -24,10 +24,14 @@ pub(crate) fn subjects() -> Vec<Subject> {
     all.extend(opt_secondorder::zoo());
     all.extend(opt_natural::zoo());
     let whiten = Whiten::default();
-    all.push(Entry::method("prong-coordinates", whiten, |whiten, o: &Faulty| {
-        let inner = FirstOrder::new(Momentum::default(), o.params())?;
-        ProngCoordinates::new(whiten, inner, o)
-    }));
+    all.push(Entry::method(
+        "prong-coordinates",
+        whiten,
+        |whiten, o: &Faulty| {
+            let inner = FirstOrder::new(Momentum::default(), o.params())?;
+            ProngCoordinates::new(whiten, inner, o)
+        },
+    ));
     let subject = |entry: Entry<f32, Faulty>| {
         let short = [("period", 2_u64), ("samples", 24)];
         let has = |name: &str| entry.fields().iter().any(|field| field.name == name);
@@ -45,7 +49,9 @@ pub(crate) fn subjects() -> Vec<Subject> {
     };
     let mut subjects: Vec<_> = all.into_iter().map(subject).collect();
     for state in ["bf16", "8bit"] {
-        let adam = opt_firstorder::zoo().into_iter().find(|entry| entry.name() == "adam");
+        let adam = opt_firstorder::zoo()
+            .into_iter()
+            .find(|entry| entry.name() == "adam");
         subjects.extend(adam.map(|entry| Subject {
             name: format!("adam {state}"),
             entry,
@@ -57,7 +63,10 @@ pub(crate) fn subjects() -> Vec<Subject> {
 
 impl Subject {
     /// A new method for this objective.
-    pub(crate) fn build(&self, objective: &Faulty) -> Result<AnyMethod<f32, Faulty>, opt_core::Error> {
+    pub(crate) fn build(
+        &self,
+        objective: &Faulty,
+    ) -> Result<AnyMethod<f32, Faulty>, opt_core::Error> {
         let set: &Set<'_> = &self.set;
         self.entry.build(set, objective)
     }
@@ -137,7 +146,10 @@ impl Data {
         let inputs = Array2::from_shape_fn((rows.len(), 16), |(row, pixel)| {
             let at = |dy: usize, dx: usize| (pixel / 4 * 2 + dy) * 8 + pixel % 4 * 2 + dx;
             let four = [at(0, 0), at(0, 1), at(1, 0), at(1, 1)];
-            four.iter().map(|&at| digits.inputs[[rows[row], at]]).sum::<f32>() / 4.0
+            four.iter()
+                .map(|&at| digits.inputs[[rows[row], at]])
+                .sum::<f32>()
+                / 4.0
         });
         Ok(Self {
             inputs: inputs.into_shared(),
@@ -207,7 +219,8 @@ impl<'a> Session<'a> {
     pub(crate) fn run(&mut self, steps: std::ops::Range<u64>) -> Result<(), String> {
         for step in steps {
             self.load(step)?;
-            self.step().map_err(|error| format!("step {step}: {error}"))?;
+            self.step()
+                .map_err(|error| format!("step {step}: {error}"))?;
         }
         Ok(())
     }

@@ -78,7 +78,10 @@ fn snapshot_f32(input: &Input<'_>) -> bool {
     assert!(restored.is_ok() || untouched, "half restored");
     let mut few = FewBits::default();
     let restored = snapshot.restore(&mut [("few", &mut few)]);
-    assert!(restored.is_ok() || few == FewBits::default(), "half restored");
+    assert!(
+        restored.is_ok() || few == FewBits::default(),
+        "half restored"
+    );
     true
 }
 
@@ -115,7 +118,10 @@ fn snapshot_f64(input: &Input<'_>) -> bool {
     let (mut x, mut step) = (vec![7.0_f64; 3], 9_u64);
     let mut run = Run::new().with("x", &mut x).with("step", &mut step);
     let restored = run.restore(&snapshot);
-    assert!(restored.is_ok() || (x == [7.0; 3] && step == 9), "half restored");
+    assert!(
+        restored.is_ok() || (x == [7.0; 3] && step == 9),
+        "half restored"
+    );
     true
 }
 
@@ -128,7 +134,11 @@ fn torch(input: &Input<'_>) -> bool {
         return false;
     };
     let bytes = input.bytes;
-    let has = |class: &str| bytes.windows(class.len()).any(|window| window == class.as_bytes());
+    let has = |class: &str| {
+        bytes
+            .windows(class.len())
+            .any(|window| window == class.as_bytes())
+    };
     // Of the class that is named; any rule would refuse another's by its name alone.
     (match () {
         () if has("\"AdamW\"") => one::<AdamW, _>,
@@ -201,7 +211,12 @@ fn cifar(input: &Input<'_>) -> bool {
 
 /// What the cache of the corpus is of.
 pub(crate) fn zca_inputs() -> Array2<f32> {
-    array![[1.0, 2.0, 0.5], [0.0, -1.0, 0.25], [3.0, 1.0, -2.0], [0.5, 0.5, 4.0]]
+    array![
+        [1.0, 2.0, 0.5],
+        [0.0, -1.0, 0.25],
+        [3.0, 1.0, -2.0],
+        [0.5, 0.5, 4.0]
+    ]
 }
 
 pub(crate) const ZCA_EPSILON: f64 = 0.1;

@@ -31,7 +31,9 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
         done.map_err(|why| format!("{what} on dense (16, 6, 4), seed {}: {why}", scale.seed))
     };
     let done = coordinates(&mut model, refreshes, &mut report);
-    report.failures.extend(named("prong-coordinates", done).err());
+    report
+        .failures
+        .extend(named("prong-coordinates", done).err());
     for what in ["prong", "kfac"] {
         let mut model = Model::new(scale.seed)?;
         let done = preconditioner(&mut model, what, refreshes, &mut report);
