@@ -129,7 +129,7 @@ fn snapshots(folder: &Path) -> Result<(), String> {
         if !["adam", "sgd", "delta-bar-delta"].contains(&&*subject.name) {
             continue;
         }
-        let Begin::Ready(mut session) = Session::new(&subject, Model::Dense, &data, 0)? else {
+        let Begin::Ready(mut session) = Session::begin(&subject, Model::Dense, &data, 0)? else {
             continue;
         };
         session.run(0..2)?;

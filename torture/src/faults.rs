@@ -56,7 +56,7 @@ fn combination(
     report: &mut Report,
 ) -> Result<(), String> {
     let case = format!("{} on {}", subject.name, model.name());
-    let mut session = match Session::new(subject, model, data, seed)? {
+    let mut session = match Session::begin(subject, model, data, seed)? {
         Begin::Ready(session) => session,
         Begin::Refused(why) => {
             refused(report, format!("refused when made: {case}: {why}"));

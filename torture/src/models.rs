@@ -175,7 +175,7 @@ pub(crate) enum Begin<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(
+    pub(crate) fn begin(
         subject: &Subject,
         model: Model,
         data: &'a Data,

@@ -18,7 +18,7 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
     for subject in &subjects() {
         for &model in Model::all(subject) {
             let case = format!("{} on {}, seed {}", subject.name, model.name(), scale.seed);
-            let new = || Session::new(subject, model, &data, scale.seed);
+            let new = || Session::begin(subject, model, &data, scale.seed);
             let mut whole = match new()? {
                 Begin::Ready(session) => session,
                 Begin::Refused(why) => {

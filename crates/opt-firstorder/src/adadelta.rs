@@ -20,6 +20,24 @@ use crate::ratio;
 /// accumulators that start at zero, not "decay parameters". d averages Δ without α, as in PyTorch.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* ADADELTA: an adaptive learning rate method.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`AdaDeltaImmediate`], [`AdaDeltaCorrected`], [`RmsProp`].
+///
+/// The first step is √(ε/(1 − γ)), whatever the gradient.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdaDelta};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdaDelta { lr: 1.0, ..AdaDelta::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - (1e-6_f64 / 0.05).sqrt())).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaDelta {
     /// α; 1 in the paper.

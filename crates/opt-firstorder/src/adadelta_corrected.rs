@@ -23,6 +23,23 @@ use crate::ratio;
 /// The correction is Adam's (Kingma & Ba 2015), applied here; no paper has it.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`AdaDelta`], [`Adam`].
+///
+/// The first step is √ε, whatever the gradient.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdaDeltaCorrected};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdaDeltaCorrected { lr: 1.0, ..AdaDeltaCorrected::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 1e-3)).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaDeltaCorrected {
     /// α; 1 in AdaDelta's paper.

@@ -32,6 +32,23 @@ use crate::ratio;
 /// (γ₁ − γ₂)g² > γ₁r + ε_grad no Δ solves the equation.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`AdaDelta`], [`Sgd`].
+///
+/// With one ε for both it is gradient descent.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdaDeltaImmediate};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdaDeltaImmediate { lr: 0.1, ..AdaDeltaImmediate::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - 0.7).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaDeltaImmediate {
     /// α.

@@ -16,6 +16,26 @@ use crate::ratio;
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 /// r saturates at the greatest number of the type instead of becoming infinite.
+///
+/// *Paper:* Adaptive subgradient methods for online learning and stochastic optimization.
+/// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`RmsProp`], [`AdaDelta`].
+///
+/// Under a constant gradient the k-th step is α/√k.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdaGrad};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdaGrad { lr: 0.1, ..AdaGrad::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..2 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - (1.0 - 0.1 - 0.1 / 2.0_f64.sqrt())).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaGrad {
     /// α, in units of θ.

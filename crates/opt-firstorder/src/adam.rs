@@ -18,6 +18,26 @@ use crate::ratio;
 /// Keras, which folds the corrections into α and so has an ε larger by 1/√(1 − β₂ᵗ).
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* Adam: a method for stochastic optimization.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`AdamW`], [`AmsGrad`], [`AdaMax`], [`RmsProp`].
+///
+/// Under a constant gradient every step is α.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Adam};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Adam { lr: 0.1, ..Adam::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..10 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - 0.0).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// α, in units of θ.

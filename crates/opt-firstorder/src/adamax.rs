@@ -17,6 +17,26 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 /// max(β₂u, |g| + ε); with ε = 0 they are the same.
 ///
 /// It takes every finite gradient.
+///
+/// *Paper:* Adam: a method for stochastic optimization.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Adam`].
+///
+/// Under a constant gradient every step is α.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdaMax};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdaMax { lr: 0.1, ..AdaMax::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..10 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - 0.0).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdaMax {
     /// α, in units of θ.

@@ -13,6 +13,24 @@ use crate::ratio;
 /// The paper scales λ by its schedule alone, not by α; this is PyTorch's and optax's form.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* Decoupled weight decay regularization.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Adam`].
+///
+/// The first step is α, and the decay αλθ beside it.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AdamW};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AdamW { lr: 0.1, weight_decay: 0.01, ..AdamW::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 0.1 * 0.01 - 0.1)).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamW {
     /// α, in units of θ.

@@ -15,6 +15,26 @@ use crate::ratio;
 /// bias correction; optax takes the maximum of the corrected ŝ.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* On the convergence of Adam and beyond.
+/// *Needs* a gradient of any minibatch. *Costs* three numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Adam`].
+///
+/// Under a constant gradient every step is α.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, AmsGrad};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = AmsGrad { lr: 0.1, ..AmsGrad::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..10 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - 0.0).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AmsGrad {
     /// α, in units of θ.

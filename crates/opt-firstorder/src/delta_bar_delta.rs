@@ -18,6 +18,26 @@ use crate::{choose, sign};
 /// [`Gains`]: crate::Gains
 ///
 /// It takes every finite gradient; one so small that (1 − ϑ)g vanishes in the type agrees with nothing.
+///
+/// *Paper:* Increased rates of convergence through learning rate adaptation.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Gains`], [`RpropMinus`].
+///
+/// The rate grows by κ while the gradient keeps its sign.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, DeltaBarDelta};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = DeltaBarDelta { lr: 0.1, kappa: 0.01, ..DeltaBarDelta::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..2 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - (1.0 - 0.1 * 3.0 - 0.11 * 3.0)).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeltaBarDelta {
     /// ε₀, the rate that every parameter starts with.

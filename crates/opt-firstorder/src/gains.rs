@@ -15,6 +15,26 @@ use crate::{choose, sign};
 ///
 /// It takes every finite gradient; one so small that αγg vanishes in the type leaves a velocity of 0, which
 /// agrees with nothing.
+///
+/// *Paper:* Neural networks for machine learning, lecture 6.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`DeltaBarDelta`], [`Momentum`].
+///
+/// The gain grows by 0.05 while gradient and velocity agree.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Gains};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Gains { lr: 0.1, ..Gains::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..2 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - (1.0 - 0.3 - (0.9 * 0.3 + 0.1 * 1.05 * 3.0))).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gains {
     /// α.

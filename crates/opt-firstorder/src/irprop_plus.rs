@@ -22,6 +22,25 @@ use crate::sign;
 /// objective. The slide has none of the members' rules for a changed sign.
 ///
 /// It takes every finite gradient.
+///
+/// *Paper:* Improving the Rprop learning algorithm.
+/// *Needs* the loss beside the gradient, so an objective, and the same samples at every step. *Costs* three numbers of state for each
+/// parameter, and one pass.
+/// *Relatives:* [`IRpropMinus`], [`RpropPlus`].
+///
+/// The first step is `step0` down the gradient's signs.
+///
+/// ```
+/// use opt_firstorder::{IRpropPlus, Method, Objective};
+///
+/// let mut valley = opt_testkit::plane("valley").expect("it is one of them"); // ½x² + 50y²
+/// let rule = IRpropPlus { step0: 0.1, ..IRpropPlus::default() };
+/// let mut method = rule.method(Objective::<f64>::params(&valley))?;
+/// let mut x = [-2.0_f64, 0.5];
+/// method.step(&mut valley, &mut x)?;
+/// assert!((x[0] + 1.9).abs() < 1e-12 && (x[1] - 0.4).abs() < 1e-12);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct IRpropPlus {
     /// Δ₀, the step that every parameter starts with, in units of θ.

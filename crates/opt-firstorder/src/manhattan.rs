@@ -15,6 +15,23 @@ use crate::sign;
 /// [`RpropMinus`]: crate::RpropMinus
 ///
 /// It takes every finite gradient.
+///
+/// *Needs* a gradient of any minibatch. *Costs* no state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`RpropMinus`], [`Sgd`].
+///
+/// A step is `step0`, whatever the gradient.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Manhattan};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Manhattan { step0: 0.1, ..Manhattan::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - 0.9).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manhattan {
     /// Δ₀, in units of θ.

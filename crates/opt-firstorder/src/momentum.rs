@@ -14,6 +14,26 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 /// different under a schedule.
 ///
 /// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
+///
+/// *Paper:* Polyak, Some methods of speeding up the convergence of iteration methods, 1964.
+/// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Nag`], [`Nesterov`], [`Gains`].
+///
+/// The second step has 0.9 of the first one in it.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Momentum};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Momentum { lr: 0.1, ..Momentum::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// for _ in 0..2 {
+///     update.apply(&mut x, &[3.0])?;
+/// }
+/// assert!((x[0] - (1.0 - 0.3 - (0.9 * 0.3 + 0.3))).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Momentum {
     /// α.

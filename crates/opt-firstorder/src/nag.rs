@@ -17,6 +17,24 @@ use opt_core::{
 /// diverges.
 ///
 /// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
+///
+/// *Paper:* A method of solving a convex programming problem with convergence rate O(1/k²); On the importance of initialization and momentum in deep learning.
+/// *Needs* a gradient at a point of its own, so an objective. *Costs* one number of state for each parameter, and two passes.
+/// *Relatives:* [`Nesterov`], [`Momentum`].
+///
+/// The first step is SGD's.
+///
+/// ```
+/// use opt_firstorder::{Nag, Method, Objective};
+///
+/// let mut valley = opt_testkit::plane("valley").expect("it is one of them"); // ½x² + 50y²
+/// let rule = Nag { lr: 0.01, ..Nag::default() };
+/// let mut method = rule.method(Objective::<f64>::params(&valley))?;
+/// let mut x = [-2.0_f64, 0.5];
+/// method.step(&mut valley, &mut x)?;
+/// assert!((x[0] + 1.98).abs() < 1e-12 && (x[1] - 0.0).abs() < 1e-12);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nag {
     /// α.

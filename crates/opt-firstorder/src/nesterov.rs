@@ -13,6 +13,24 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each
 ///
 /// b is up to g/(1 − μ), and so it takes |g| ≤ ¼(1 − μ)·max, where max is the greatest number of the
 /// type.
+///
+/// *Paper:* Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks, 2013.
+/// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Nag`], [`Momentum`].
+///
+/// The first step is 1 + μ of SGD's.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Nesterov};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Nesterov { lr: 0.1, ..Nesterov::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 0.1 * (3.0 + 0.9 * 3.0))).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nesterov {
     /// α.

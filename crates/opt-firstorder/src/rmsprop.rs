@@ -15,6 +15,24 @@ use crate::ratio;
 /// root. "RMSProp = Rprop + SGD" on the slide means an Rprop for minibatches.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* Neural networks for machine learning, lecture 6.
+/// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`RmsPropCentered`], [`RmsPropMomentum`], [`AdaGrad`], [`Adam`].
+///
+/// The first step is α/√(1 − γ), whatever the gradient.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, RmsProp};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = RmsProp { lr: 0.1, ..RmsProp::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 0.1 / 0.1_f64.sqrt())).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsProp {
     /// α, in units of θ.

@@ -17,6 +17,24 @@ use crate::ratio;
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 /// Where the gradient does not vary at all, r − ḡ² falls to rounding and the step rises towards αg/ε.
+///
+/// *Paper:* Generating sequences with recurrent neural networks.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`RmsProp`].
+///
+/// The first step, by the variance of one gradient.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, RmsPropCentered};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = RmsPropCentered { lr: 0.1, ..RmsPropCentered::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 0.1 * 3.0 / (0.1 * 9.0 - 0.09_f64).sqrt())).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsPropCentered {
     /// α, in units of θ.

@@ -20,6 +20,24 @@ use crate::ratio;
 /// constant α, different under a schedule.
 ///
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
+///
+/// *Paper:* Generating sequences with recurrent neural networks.
+/// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`RmsProp`], [`Adam`].
+///
+/// The first step is RMSProp's.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, RmsPropMomentum};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = RmsPropMomentum { lr: 0.1, ..RmsPropMomentum::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - (1.0 - 0.1 / 0.1_f64.sqrt())).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsPropMomentum {
     /// α, in units of θ.

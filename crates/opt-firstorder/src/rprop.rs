@@ -86,6 +86,24 @@ rprop! {
     /// θ ← θ − sign(g)Δ
     /// g_prev ← g
     /// ```
+    ///
+    /// *Paper:* A direct adaptive method for faster backpropagation learning: the RPROP algorithm.
+    /// *Needs* a gradient over all samples. *Costs* two numbers of state for each parameter, and one pass.
+    /// *Relatives:* [`RpropPlus`](crate::RpropPlus), [`IRpropMinus`](crate::IRpropMinus), [`Manhattan`](crate::Manhattan).
+    ///
+    /// While the gradient keeps its sign, steps grow by 1.2.
+    ///
+    /// ```
+    /// use opt_firstorder::{FirstOrder, ParamMap, RpropMinus};
+    ///
+    /// let params = ParamMap::flat(1)?;
+    /// let mut update = FirstOrder::new(RpropMinus::default(), &params)?;
+    /// let mut x = [1.0_f64];
+    /// update.apply(&mut x, &[3.0])?;
+    /// update.apply(&mut x, &[2.0])?;
+    /// assert!((x[0] - (1.0 - 0.1 - 0.12)).abs() < 1e-12);
+    /// # Ok::<(), opt_firstorder::Error>(())
+    /// ```
     RpropMinus
 }
 
@@ -98,6 +116,24 @@ rprop! {
     /// θ ← θ + δ
     /// g_prev ← 0 if s < 0, else g
     /// ```
+    ///
+    /// *Paper:* A direct adaptive method for faster backpropagation learning: the RPROP algorithm.
+    /// *Needs* a gradient over all samples. *Costs* three numbers of state for each parameter, and one pass.
+    /// *Relatives:* [`RpropMinus`](crate::RpropMinus), [`IRpropPlus`](crate::IRpropPlus).
+    ///
+    /// While the gradient keeps its sign, steps grow by 1.2.
+    ///
+    /// ```
+    /// use opt_firstorder::{FirstOrder, ParamMap, RpropPlus};
+    ///
+    /// let params = ParamMap::flat(1)?;
+    /// let mut update = FirstOrder::new(RpropPlus::default(), &params)?;
+    /// let mut x = [1.0_f64];
+    /// update.apply(&mut x, &[3.0])?;
+    /// update.apply(&mut x, &[2.0])?;
+    /// assert!((x[0] - (1.0 - 0.1 - 0.12)).abs() < 1e-12);
+    /// # Ok::<(), opt_firstorder::Error>(())
+    /// ```
     RpropPlus
 }
 
@@ -109,6 +145,24 @@ rprop! {
     /// g ← 0 if s < 0
     /// θ ← θ − sign(g)Δ
     /// g_prev ← g
+    /// ```
+    ///
+    /// *Paper:* Improving the Rprop learning algorithm.
+    /// *Needs* a gradient over all samples. *Costs* two numbers of state for each parameter, and one pass.
+    /// *Relatives:* [`RpropMinus`](crate::RpropMinus), [`IRpropPlus`](crate::IRpropPlus).
+    ///
+    /// While the gradient keeps its sign, steps grow by 1.2.
+    ///
+    /// ```
+    /// use opt_firstorder::{FirstOrder, ParamMap, IRpropMinus};
+    ///
+    /// let params = ParamMap::flat(1)?;
+    /// let mut update = FirstOrder::new(IRpropMinus::default(), &params)?;
+    /// let mut x = [1.0_f64];
+    /// update.apply(&mut x, &[3.0])?;
+    /// update.apply(&mut x, &[2.0])?;
+    /// assert!((x[0] - (1.0 - 0.1 - 0.12)).abs() < 1e-12);
+    /// # Ok::<(), opt_firstorder::Error>(())
     /// ```
     IRpropMinus
 }

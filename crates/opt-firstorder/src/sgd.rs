@@ -9,6 +9,24 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 /// The deck's slide prints the full gradient f′(θ); on a minibatch it is an estimate of it.
 ///
 /// It takes every finite gradient; a θ that leaves the range of the type is [`Error::Diverged`](crate::Error::Diverged).
+///
+/// *Paper:* Robbins & Monro, A stochastic approximation method, 1951.
+/// *Needs* a gradient of any minibatch. *Costs* no state for each parameter, and one pass over it, x and g.
+/// *Relatives:* [`Momentum`], [`Nesterov`].
+///
+/// A gradient of 3 and a rate of 0.1.
+///
+/// ```
+/// use opt_firstorder::{FirstOrder, ParamMap, Sgd};
+///
+/// let params = ParamMap::flat(1)?;
+/// let rule = Sgd { lr: 0.1, ..Sgd::default() };
+/// let mut update = FirstOrder::new(rule, &params)?;
+/// let mut x = [1.0_f64];
+/// update.apply(&mut x, &[3.0])?;
+/// assert!((x[0] - 0.7).abs() < 1e-5);
+/// # Ok::<(), opt_firstorder::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
     /// α, in units of θ²/loss.

@@ -67,6 +67,28 @@ impl From<Blocks> for Part {
 ///
 /// Differs from the paper in λ: F is singular where there are fewer samples than parameters, and
 /// always for softmax, which does not change with a shift of its inputs.
+///
+/// *Relatives:* [`Kfac`](crate::Kfac), [`Prong`](crate::Prong).
+///
+/// Twenty steps of softmax regression on the digits.
+///
+/// ```
+/// use opt_natural::{Layered, Method, NaturalGradient, Objective};
+/// use opt_nn::{Activation, Init, Mlp, Spec, Target};
+///
+/// let digits = opt_data::digits()?;
+/// let spec = Spec::classifier(&[64, 10], Activation::Tanh);
+/// let mut mlp = Mlp::<f32>::new(spec)?;
+/// let mut x = mlp.init(Init::LeCun, 0);
+/// mlp.load(digits.inputs.view(), Target::Classes(&digits.labels), 0)?;
+/// let mut method = NaturalGradient::default().method(mlp.params(), mlp.places())?;
+/// let before = mlp.value(&x)?;
+/// for _ in 0..20 {
+///     method.step(&mut mlp, &mut x)?;
+/// }
+/// assert!(mlp.value(&x)? < 0.5 * before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct NaturalGradient {
     /// α. 1 is the whole step to the minimum of the quadratic model, which suits the full data; on

@@ -53,6 +53,25 @@ impl Choice for Probe {
 /// Differs from the paper: the first step draws ten v, not one, which would leave some parameters
 /// with next to no curvature until the second draw: on ½‖θ‖² of 200,000 parameters the default
 /// learning rate then diverges.
+///
+/// *Relatives:* [`NewtonDiagonal`](crate::NewtonDiagonal), [`Vsgd`](crate::Vsgd).
+///
+/// A long valley, whose curvatures are 1 and 100.
+///
+/// ```
+/// use opt_core::{Method, Objective};
+/// use opt_secondorder::Esgd;
+///
+/// let mut plane = opt_testkit::plane("valley").expect("it is one of them");
+/// let settings = Esgd { lr: 0.5, ..Esgd::default() };
+/// let mut method = settings.method(Objective::<f64>::params(&plane))?;
+/// let mut x = plane.start;
+/// for _ in 0..100 {
+///     method.step(&mut plane, &mut x)?;
+/// }
+/// assert!((plane.value)(x) < 1e-3 * (plane.value)(plane.start));
+/// # Ok::<(), opt_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Esgd {
     /// α. With 0, `x` stays, and D moves on.

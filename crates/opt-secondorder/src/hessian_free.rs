@@ -55,6 +55,25 @@ const RESIDUAL: f64 = 1e-10;
 /// raise the loss; λ stays within 10¹⁰ times λ₀ either way. λ is a curvature, and as in the paper M
 /// adds it to squared gradients, which have other units: with `preconditioner` 0 nothing here but λ₀
 /// depends on the units of the loss and of θ.
+///
+/// *Relatives:* [`Newton`](crate::Newton), [`Scg`](crate::Scg), [`Lbfgs`](crate::Lbfgs).
+///
+/// To the minimum of Rosenbrock's function.
+///
+/// ```
+/// use opt_core::{Method, Objective};
+/// use opt_secondorder::HessianFree;
+///
+/// let mut plane = opt_testkit::plane("rosenbrock").expect("it is one of them");
+/// let settings = HessianFree::default();
+/// let mut method = settings.method(Objective::<f64>::params(&plane))?;
+/// let mut x = plane.start;
+/// for _ in 0..40 {
+///     method.step(&mut plane, &mut x)?;
+/// }
+/// assert!((x[0] - 1.0).abs() < 1e-5 && (x[1] - 1.0).abs() < 1e-5);
+/// # Ok::<(), opt_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct HessianFree {
     /// λ₀, at the start, in units of G: of the loss over θ².

@@ -28,6 +28,23 @@ pub const MAX_NEWTON: usize = 2048;
 ///
 /// A step is refused with [`Error::Indefinite`] unless H + λI is positive definite beyond rounding:
 /// elsewhere v may point uphill, or to a saddle point. At a minimum, where g is 0, it does not move.
+///
+/// *Relatives:* [`NewtonDiagonal`](crate::NewtonDiagonal), [`HessianFree`](crate::HessianFree), [`Lbfgs`](crate::Lbfgs).
+///
+/// A quadratic is solved in one step.
+///
+/// ```
+/// use opt_core::{Method, Objective};
+/// use opt_secondorder::Newton;
+///
+/// let mut plane = opt_testkit::plane("valley").expect("it is one of them");
+/// let settings = Newton::default();
+/// let mut method = settings.method(Objective::<f64>::params(&plane))?;
+/// let mut x = plane.start;
+/// method.step(&mut plane, &mut x)?;
+/// assert!(x[0].abs() < 1e-9 && x[1].abs() < 1e-9);
+/// # Ok::<(), opt_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Newton {
     /// α. With 0, `x` stays.

@@ -24,6 +24,23 @@ use crate::descent::Descent;
 /// The diagonal leaves out how the parameters work together: many that pull the same way overshoot
 /// with α = 1, which is why the default is far below. [`ExactDiagonal`](crate::ExactDiagonal)
 /// gives the diagonal of a small problem that only has products.
+///
+/// *Relatives:* [`Newton`](crate::Newton), [`Esgd`](crate::Esgd), [`Vsgd`](crate::Vsgd).
+///
+/// A quadratic whose Hessian is diagonal is solved in one step.
+///
+/// ```
+/// use opt_core::{Method, Objective};
+/// use opt_secondorder::NewtonDiagonal;
+///
+/// let mut plane = opt_testkit::plane("valley").expect("it is one of them");
+/// let settings = NewtonDiagonal { lr: 1.0, damping: 0.0, ..NewtonDiagonal::default() };
+/// let mut method = settings.method(Objective::<f64>::params(&plane))?;
+/// let mut x = plane.start;
+/// method.step(&mut plane, &mut x)?;
+/// assert!(x[0].abs() < 1e-9 && x[1].abs() < 1e-9);
+/// # Ok::<(), opt_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewtonDiagonal {
     /// α. With 0, `x` stays, and h̄ moves on.
