@@ -12,7 +12,7 @@ mod suite;
 
 pub use counting::{Counting, in_warm_pool};
 pub use moons::{BATCH as MOONS_BATCH, Row, moons};
-pub use plane::{Matrix, Plane, plane, planes};
+pub use plane::{Evaluated, Matrix, Plane, plane, planes};
 pub use quadratic::{Fault, Quadratic};
 pub use suite::{Skip, suite};
 

@@ -7,6 +7,9 @@ use opt_core::{
 /// A matrix, row by row.
 pub type Matrix = [[f64; 2]; 2];
 
+/// Value and gradient at a point.
+pub type Evaluated = (f64, [f64; 2]);
+
 /// A function of two variables with its derivatives and what is known of it. It computes in
 /// double precision whatever the type of the parameters.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub struct Plane {
     pub hessian: fn([f64; 2]) -> Matrix,
     /// Where gradients are noisy: value and gradient of f over minibatch t, which the t-th gradient
     /// that is asked for has, from 0 on.
-    pub minibatch: Option<fn([f64; 2], u64) -> (f64, [f64; 2])>,
+    pub minibatch: Option<fn([f64; 2], u64) -> Evaluated>,
     /// Of a sum of squares Σrᵢ² the Gauss–Newton matrix 2JᵀJ.
     pub gauss_newton: Option<fn([f64; 2]) -> Matrix>,
     /// Where trajectories start.
@@ -302,7 +305,7 @@ mod tests {
         let (minibatch, at) = (moons.minibatch.unwrap(), [0.3, -0.7]);
         // 31 minibatches of 16 go four times around 124 rows.
         let all: Vec<_> = (0..31).map(|t| minibatch(at, t)).collect();
-        let mean = |of: &dyn Fn(&(f64, [f64; 2])) -> f64| all.iter().map(of).sum::<f64>() / 31.0;
+        let mean = |of: &dyn Fn(&Evaluated) -> f64| all.iter().map(of).sum::<f64>() / 31.0;
         assert!((mean(&|b| b.0) - (moons.value)(at)).abs() < 1e-15);
         for axis in 0..2 {
             assert!((mean(&|b| b.1[axis]) - (moons.gradient)(at)[axis]).abs() < 1e-15);
