@@ -23,7 +23,7 @@ use crate::ratio;
 ///
 /// *Paper:* ADADELTA: an adaptive learning rate method.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`AdaDeltaImmediate`], [`AdaDeltaCorrected`], [`RmsProp`].
+/// *Relatives:* [`AdaDeltaImmediate`](crate::AdaDeltaImmediate), [`AdaDeltaCorrected`](crate::AdaDeltaCorrected), [`RmsProp`](crate::RmsProp).
 ///
 /// The first step is √(ε/(1 − γ)), whatever the gradient.
 ///

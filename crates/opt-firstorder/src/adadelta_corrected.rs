@@ -25,7 +25,7 @@ use crate::ratio;
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 ///
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`AdaDelta`], [`Adam`].
+/// *Relatives:* [`AdaDelta`](crate::AdaDelta), [`Adam`](crate::Adam).
 ///
 /// The first step is √ε, whatever the gradient.
 ///

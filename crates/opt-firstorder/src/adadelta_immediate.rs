@@ -34,7 +34,7 @@ use crate::ratio;
 /// It takes |g| ≤ ½√max of the type, see [the range of gradients](crate#range-of-gradients).
 ///
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`AdaDelta`], [`Sgd`].
+/// *Relatives:* [`AdaDelta`](crate::AdaDelta), [`Sgd`](crate::Sgd).
 ///
 /// With one ε for both it is gradient descent.
 ///

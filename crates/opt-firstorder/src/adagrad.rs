@@ -19,7 +19,7 @@ use crate::ratio;
 ///
 /// *Paper:* Adaptive subgradient methods for online learning and stochastic optimization.
 /// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`RmsProp`], [`AdaDelta`].
+/// *Relatives:* [`RmsProp`](crate::RmsProp), [`AdaDelta`](crate::AdaDelta).
 ///
 /// Under a constant gradient the k-th step is α/√k.
 ///

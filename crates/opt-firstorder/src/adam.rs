@@ -21,7 +21,7 @@ use crate::ratio;
 ///
 /// *Paper:* Adam: a method for stochastic optimization.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`AdamW`], [`AmsGrad`], [`AdaMax`], [`RmsProp`].
+/// *Relatives:* [`AdamW`](crate::AdamW), [`AmsGrad`](crate::AmsGrad), [`AdaMax`](crate::AdaMax), [`RmsProp`](crate::RmsProp).
 ///
 /// Under a constant gradient every step is α.
 ///

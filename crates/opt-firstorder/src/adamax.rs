@@ -20,7 +20,7 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 ///
 /// *Paper:* Adam: a method for stochastic optimization.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Adam`].
+/// *Relatives:* [`Adam`](crate::Adam).
 ///
 /// Under a constant gradient every step is α.
 ///

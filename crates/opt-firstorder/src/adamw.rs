@@ -16,7 +16,7 @@ use crate::ratio;
 ///
 /// *Paper:* Decoupled weight decay regularization.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Adam`].
+/// *Relatives:* [`Adam`](crate::Adam).
 ///
 /// The first step is α, and the decay αλθ beside it.
 ///

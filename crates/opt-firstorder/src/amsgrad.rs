@@ -18,7 +18,7 @@ use crate::ratio;
 ///
 /// *Paper:* On the convergence of Adam and beyond.
 /// *Needs* a gradient of any minibatch. *Costs* three numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Adam`].
+/// *Relatives:* [`Adam`](crate::Adam).
 ///
 /// Under a constant gradient every step is α.
 ///

@@ -21,7 +21,7 @@ use crate::{choose, sign};
 ///
 /// *Paper:* Increased rates of convergence through learning rate adaptation.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Gains`], [`RpropMinus`].
+/// *Relatives:* [`Gains`](crate::Gains), [`RpropMinus`](crate::RpropMinus).
 ///
 /// The rate grows by κ while the gradient keeps its sign.
 ///

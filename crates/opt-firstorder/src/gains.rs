@@ -18,7 +18,7 @@ use crate::{choose, sign};
 ///
 /// *Paper:* Neural networks for machine learning, lecture 6.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`DeltaBarDelta`], [`Momentum`].
+/// *Relatives:* [`DeltaBarDelta`](crate::DeltaBarDelta), [`Momentum`](crate::Momentum).
 ///
 /// The gain grows by 0.05 while gradient and velocity agree.
 ///

@@ -26,7 +26,7 @@ use crate::sign;
 /// *Paper:* Improving the Rprop learning algorithm.
 /// *Needs* the loss beside the gradient, so an objective, and the same samples at every step. *Costs* three numbers of state for each
 /// parameter, and one pass.
-/// *Relatives:* [`IRpropMinus`], [`RpropPlus`].
+/// *Relatives:* [`IRpropMinus`](crate::IRpropMinus), [`RpropPlus`](crate::RpropPlus).
 ///
 /// The first step is `step0` down the gradient's signs.
 ///

@@ -17,7 +17,7 @@ use crate::sign;
 /// It takes every finite gradient.
 ///
 /// *Needs* a gradient of any minibatch. *Costs* no state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`RpropMinus`], [`Sgd`].
+/// *Relatives:* [`RpropMinus`](crate::RpropMinus), [`Sgd`](crate::Sgd).
 ///
 /// A step is `step0`, whatever the gradient.
 ///

@@ -17,7 +17,7 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 ///
 /// *Paper:* Polyak, Some methods of speeding up the convergence of iteration methods, 1964.
 /// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Nag`], [`Nesterov`], [`Gains`].
+/// *Relatives:* [`Nag`](crate::Nag), [`Nesterov`](crate::Nesterov), [`Gains`](crate::Gains).
 ///
 /// The second step has 0.9 of the first one in it.
 ///

@@ -20,7 +20,7 @@ use opt_core::{
 ///
 /// *Paper:* A method of solving a convex programming problem with convergence rate O(1/k²); On the importance of initialization and momentum in deep learning.
 /// *Needs* a gradient at a point of its own, so an objective. *Costs* one number of state for each parameter, and two passes.
-/// *Relatives:* [`Nesterov`], [`Momentum`].
+/// *Relatives:* [`Nesterov`](crate::Nesterov), [`Momentum`](crate::Momentum).
 ///
 /// The first step is SGD's.
 ///

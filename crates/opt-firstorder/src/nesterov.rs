@@ -16,7 +16,7 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, Takes, each
 ///
 /// *Paper:* Bengio, Boulanger-Lewandowski & Pascanu, Advances in optimizing recurrent networks, 2013.
 /// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Nag`], [`Momentum`].
+/// *Relatives:* [`Nag`](crate::Nag), [`Momentum`](crate::Momentum).
 ///
 /// The first step is 1 + μ of SGD's.
 ///

@@ -18,7 +18,7 @@ use crate::ratio;
 ///
 /// *Paper:* Neural networks for machine learning, lecture 6.
 /// *Needs* a gradient of any minibatch. *Costs* one number of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`RmsPropCentered`], [`RmsPropMomentum`], [`AdaGrad`], [`Adam`].
+/// *Relatives:* [`RmsPropCentered`](crate::RmsPropCentered), [`RmsPropMomentum`](crate::RmsPropMomentum), [`AdaGrad`](crate::AdaGrad), [`Adam`](crate::Adam).
 ///
 /// The first step is α/√(1 − γ), whatever the gradient.
 ///

@@ -20,7 +20,7 @@ use crate::ratio;
 ///
 /// *Paper:* Generating sequences with recurrent neural networks.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`RmsProp`].
+/// *Relatives:* [`RmsProp`](crate::RmsProp).
 ///
 /// The first step, by the variance of one gradient.
 ///

@@ -23,7 +23,7 @@ use crate::ratio;
 ///
 /// *Paper:* Generating sequences with recurrent neural networks.
 /// *Needs* a gradient of any minibatch. *Costs* two numbers of state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`RmsProp`], [`Adam`].
+/// *Relatives:* [`RmsProp`](crate::RmsProp), [`Adam`](crate::Adam).
 ///
 /// The first step is RMSProp's.
 ///

@@ -12,7 +12,7 @@ use opt_core::{Bound, FieldVisitor, Hyper, Rule, Scalar, Slot, Step, each};
 ///
 /// *Paper:* Robbins & Monro, A stochastic approximation method, 1951.
 /// *Needs* a gradient of any minibatch. *Costs* no state for each parameter, and one pass over it, x and g.
-/// *Relatives:* [`Momentum`], [`Nesterov`].
+/// *Relatives:* [`Momentum`](crate::Momentum), [`Nesterov`](crate::Nesterov).
 ///
 /// A gradient of 3 and a rate of 0.1.
 ///
