@@ -1,9 +1,9 @@
 //! What the deck and its papers say of the methods, held against what was measured here.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::race::{Curve, curves};
-use crate::results::{Point, Run};
+use crate::results::{Judged, Outcome, Point, Run};
 
 /// A sentence of an experiment's file that numbers can contradict: whatever is said of one method is
 /// at most so many times the least of the others.
@@ -38,26 +38,6 @@ pub(crate) enum Measure {
     Updates,
     /// Until `to` is reached.
     Seconds,
-}
-
-/// A claim and what was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Judged {
-    pub(crate) claim: String,
-    pub(crate) source: String,
-    /// The numbers of both sides.
-    pub(crate) measured: String,
-    pub(crate) verdict: Verdict,
-    /// Whether the run was smaller than the one that the claim is of.
-    pub(crate) reduced: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Verdict {
-    #[serde(rename = "holds")]
-    Holds,
-    #[serde(rename = "does not hold")]
-    DoesNot,
 }
 
 impl Measure {
@@ -145,8 +125,8 @@ impl Claim {
                 told(&theirs)
             ),
             verdict: match holds {
-                true => Verdict::Holds,
-                false => Verdict::DoesNot,
+                true => Outcome::Holds,
+                false => Outcome::DoesNot,
             },
             reduced,
         })
@@ -250,7 +230,7 @@ mod tests {
             let judged = judge(std::slice::from_ref(&claim), &runs, true);
             let got = judged.first().map(|judged| {
                 assert!(judged.reduced);
-                (judged.verdict == Verdict::Holds, judged.measured.as_str())
+                (judged.verdict == Outcome::Holds, judged.measured.as_str())
             });
             assert_eq!(got, expected, "{claim:?}");
         }

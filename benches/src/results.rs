@@ -11,8 +11,11 @@ use ndarray::Array2;
 use opt_core::Fallback;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::claims::Judged;
 use crate::setting::{Setting, Settings};
+
+mod parts;
+
+pub(crate) use parts::{Cost, Judged, Memory, Outcome, Rate, Search, Tried};
 
 /// The whole of `results.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,64 +100,6 @@ pub(crate) struct Run {
     /// What was measured, in the order of the updates. All seeds of a method share one grid of
     /// updates, but a failed run stops early.
     pub(crate) points: Vec<Point>,
-}
-
-/// The values that a method's first hyper-parameter was tried with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Search {
-    pub(crate) method: String,
-    /// The hyper-parameter's name.
-    pub(crate) key: String,
-    /// Updates for each value.
-    pub(crate) updates: u64,
-    /// Ascending.
-    pub(crate) tried: Vec<Tried>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Tried {
-    pub(crate) value: f64,
-    /// The validation loss; none where it diverged.
-    pub(crate) loss: Option<f64>,
-}
-
-/// Where the time of an update goes, in seconds: one gradient of the minibatch, taken alone; what the
-/// method does beside it; and what its refreshes (new factors, decompositions) come to per update.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cost {
-    pub(crate) network: f64,
-    pub(crate) method: f64,
-    pub(crate) refresh: f64,
-}
-
-/// The largest stable learning rate of gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Rate {
-    /// 2/λ, of the Hessian's greatest eigenvalue.
-    pub(crate) predicted: f64,
-    /// 2/λ by the online estimate of λ.
-    pub(crate) online: f64,
-    /// By trying.
-    pub(crate) found: f64,
-}
-
-/// What a run keeps in memory, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Memory {
-    pub(crate) parameters: u64,
-    pub(crate) gradient: u64,
-    /// All that a snapshot of the method has.
-    pub(crate) state: u64,
-    /// The minibatch and what the passes over it keep.
-    pub(crate) activations: u64,
-}
-
-impl Memory {
-    /// All of it, in units of 2²⁰ bytes.
-    pub(crate) fn mebibytes(&self) -> f64 {
-        let all = self.parameters + self.gradient + self.state + self.activations;
-        all as f64 / 1_048_576.0
-    }
 }
 
 /// A run of a problem in other units, beside the one in its own.

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::claims::{Judged, Verdict};
-use crate::results::{Experiment, Results, write_file};
+use crate::results::{Experiment, Judged, Outcome, Results, write_file};
 use crate::{machine, report};
 
 /// The results so far, and the folder that they are kept in.
@@ -114,7 +113,7 @@ impl Keep {
             let all = self.results.experiments.iter();
             all.filter_map(move |e| e.claims.iter().find(|judged| judged.verdict == verdict))
         };
-        let mut all: Vec<_> = of(Verdict::DoesNot).chain(of(Verdict::Holds)).collect();
+        let mut all: Vec<_> = of(Outcome::DoesNot).chain(of(Outcome::Holds)).collect();
         all.truncate(3);
         all
     }

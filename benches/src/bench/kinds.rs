@@ -6,9 +6,9 @@ use opt_core::{Entry, find_entry};
 use super::data::{Splits, describe};
 use super::journal::Journal;
 use super::keep::Keep;
-use super::left::Left;
+use super::left::{Left, sized};
 use crate::conditioning::Conditioning;
-use crate::experiment::{Config, Experiment, Invariance, Size, Training, Trajectories};
+use crate::experiment::{Config, Experiment, Invariance, Training, Trajectories};
 use crate::rates::Rates;
 use crate::results::{self, Run, Search};
 use crate::starts::{self, Starts};
@@ -253,24 +253,6 @@ impl Job<'_> {
             true => "",
             false => " Interrupted: not all methods, or seeds, were run.",
         }))
-    }
-}
-
-/// How long it is, and with which methods; all that are registered if none are named.
-pub(super) fn sized<'c>(
-    config: &'c Training,
-    args: &super::Args,
-) -> (Size, Option<&'c Vec<String>>) {
-    let named = config
-        .named
-        .as_ref()
-        .filter(|_| !args.experiments.is_empty());
-    let usual = config.methods.as_ref();
-    match (args.quick, args.full, named) {
-        (true, ..) => (config.quick, usual),
-        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
-        (.., Some(named)) => (named.size, Some(&named.methods)),
-        _ => (config.default, usual),
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Args;
-use super::kinds::sized;
 use crate::check::examples;
-use crate::experiment::{Config, Experiment, Training};
+use crate::experiment::{Config, Experiment, Size, Training};
 use crate::registry;
 use crate::train::updates;
 
@@ -69,4 +68,19 @@ fn contender(config: &Training, args: &Args) -> f64 {
     let search = config.grid.len() as u64 * size.search_updates;
     let all = search + seeds * updates(size, has, config.batch);
     all as f64 * config.batch as f64 * config.model.price()
+}
+
+/// How long it is, and with which methods; all that are registered if none are named.
+pub(super) fn sized<'c>(config: &'c Training, args: &Args) -> (Size, Option<&'c Vec<String>>) {
+    let named = config
+        .named
+        .as_ref()
+        .filter(|_| !args.experiments.is_empty());
+    let usual = config.methods.as_ref();
+    match (args.quick, args.full, named) {
+        (true, ..) => (config.quick, usual),
+        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
+        (.., Some(named)) => (named.size, Some(&named.methods)),
+        _ => (config.default, usual),
+    }
 }

@@ -2,9 +2,8 @@
 
 use super::column::{Column, figure};
 use super::units;
-use crate::claims::{Judged, Verdict};
 use crate::plot::number;
-use crate::results::{Experiment, Row, Search, Stat, summary};
+use crate::results::{Experiment, Judged, Outcome, Row, Search, Stat, summary};
 
 /// What the table's cells are, and the table.
 pub(super) fn table(experiment: &Experiment) -> (String, Vec<Column>) {
@@ -160,10 +159,10 @@ fn fold(text: &str) -> String {
 pub(crate) fn print_claims(claims: &[&Judged]) -> String {
     let line = |judged: &&Judged| {
         let verdict = match (judged.verdict, judged.reduced) {
-            (Verdict::Holds, false) => "holds",
-            (Verdict::Holds, true) => "holds, at reduced size",
-            (Verdict::DoesNot, false) => "does not hold",
-            (Verdict::DoesNot, true) => "does not hold at reduced size",
+            (Outcome::Holds, false) => "holds",
+            (Outcome::Holds, true) => "holds, at reduced size",
+            (Outcome::DoesNot, false) => "does not hold",
+            (Outcome::DoesNot, true) => "does not hold at reduced size",
         };
         let Judged {
             claim,
