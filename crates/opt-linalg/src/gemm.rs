@@ -20,11 +20,11 @@ const ALIGN: usize = 32;
 /// A is of shape (m, k), B (k, n), C (m, n), of any strides: transposed views are multiplied
 /// without a copy. With β = 0, C is not read.
 ///
-/// A product of more than some 10⁷ operations is halved along the larger axis of C until the
-/// parts are small, in operations or in elements of C; each part is one call of a library, on one thread. The parts depend on the shapes
-/// alone, so that the result is the same for any number of threads. With the feature `openblas`,
-/// the BLAS must itself run on one thread (`OPENBLAS_NUM_THREADS=1`), or its threads compete with
-/// rayon's for the cores.
+/// A product of more than some 10⁷ operations is halved, along the columns of C unless there are
+/// twice as many rows, until the parts are small, in operations or in elements of C; each part is
+/// one call of a library, on one thread. The parts depend on the shapes alone, so that the result is
+/// the same for any number of threads. With the feature `openblas`, the BLAS must itself run on one
+/// thread (`OPENBLAS_NUM_THREADS=1`), or its threads compete with rayon's for the cores.
 ///
 /// ```
 /// use ndarray::{Array2, array};
@@ -52,8 +52,24 @@ pub fn gemm<F: Scalar>(
             c: c.dim(),
         });
     }
-    halve(alpha, a, b, beta, c);
+    // The kernels store a few neighbours of one row at a time. Of a C that has its columns side by
+    // side, the transpose has rows, and Cᵀ = Bᵀ·Aᵀ.
+    if stride(&c, Axis(0)) < stride(&c, Axis(1)) {
+        halve(
+            alpha,
+            b.reversed_axes(),
+            a.reversed_axes(),
+            beta,
+            c.reversed_axes(),
+        );
+    } else {
+        halve(alpha, a, b, beta, c);
+    }
     Ok(())
+}
+
+fn stride<F>(of: &ArrayViewMut2<'_, F>, axis: Axis) -> usize {
+    of.stride_of(axis).unsigned_abs()
 }
 
 fn halve<F: Scalar>(
@@ -64,12 +80,15 @@ fn halve<F: Scalar>(
     mut c: ArrayViewMut2<'_, F>,
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
-    let middle = m.max(n).div_ceil(2).next_multiple_of(ALIGN);
+    // Halves of the rows would each pack all of B, which costs more than packing A.
+    let by_rows = m > n.saturating_mul(2);
+    let axis = if by_rows { m } else { n };
+    let middle = axis.div_ceil(2).next_multiple_of(ALIGN);
     let small = flops(m, n, k) <= SPLIT || m.saturating_mul(n) <= AREA;
-    if small || middle >= m.max(n) {
+    if small || middle >= axis {
         return multiply(alpha, &a, &b, beta, &mut c);
     }
-    if m >= n {
+    if by_rows {
         let (a_lo, a_hi) = a.split_at(Axis(0), middle);
         let (c_lo, c_hi) = c.split_at(Axis(0), middle);
         rayon::join(
