@@ -1,8 +1,7 @@
 //! One step of every elementwise rule against a fused loop over the same arrays, both in the same
 //! run and in turns; and many small tensors against one large one, and one small step.
 //!
-//! The limit is a loop that reads the gradient once, and reads and writes x and every buffer of the
-//! state, all side by side, and computes next to nothing. `trusted` is a step of
+//! For the limit see `limit.rs`. `trusted` is a step of
 //! [`opt_core::Trusted`], which reads the gradient once too; `checked` reads it once more before
 //! that, to refuse what is not finite.
 
@@ -14,58 +13,10 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use opt_core::{Objective, ParamMap, Part, Trusted, Update};
 use opt_firstorder::zoo;
-use rayon::prelude::*;
+
+mod limit;
 
 const LARGE: usize = 25_000_000;
-const CHUNK: usize = 1 << 15;
-
-/// As wide as the machine can: the best of what the compiler makes for each instruction set.
-#[inline(always)]
-fn add<const N: usize>(g: &[f32], mut buffers: [&mut [f32]; N]) {
-    for b in &mut buffers {
-        assert_eq!(b.len(), g.len());
-    }
-    for i in 0..g.len() {
-        for b in &mut buffers {
-            b[i] += g[i];
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn add_avx2<const N: usize>(g: &[f32], buffers: [&mut [f32]; N]) {
-    add(g, buffers);
-}
-
-/// The fused loop over x and the state.
-fn limit<const N: usize>(buffers: &mut [Vec<f32>], g: &[f32]) -> Duration {
-    let mut rest: Vec<_> = buffers.iter_mut().map(|b| b.chunks_mut(CHUNK)).collect();
-    // The list of pieces is not part of the time.
-    let mut pieces: Vec<(&[f32], [&mut [f32]; N])> = (g.chunks(CHUNK))
-        .map(|g| (g, std::array::from_fn(|k| rest[k].next().unwrap())))
-        .collect();
-    let begin = Instant::now();
-    pieces.par_iter_mut().for_each(|(g, buffers)| {
-        let buffers = buffers.each_mut().map(|b| &mut **b);
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            // SAFETY: the line above has found the feature on this machine.
-            return unsafe { add_avx2(g, buffers) };
-        }
-        add(g, buffers);
-    });
-    begin.elapsed()
-}
-
-fn run_limit(buffers: &mut [Vec<f32>], g: &[f32]) -> Duration {
-    match buffers.len() {
-        1 => limit::<1>(buffers, g),
-        2 => limit::<2>(buffers, g),
-        3 => limit::<3>(buffers, g),
-        _ => limit::<4>(buffers, g),
-    }
-}
 
 /// `None` if a filter on the command line left nothing to measure.
 fn median(mut ratios: Vec<f64>) -> Option<f64> {
@@ -97,7 +48,7 @@ fn rules(c: &mut Criterion) {
             b.iter_custom(|iterations| {
                 let mut total = Duration::ZERO;
                 for _ in 0..iterations {
-                    let limit = run_limit(&mut buffers, &g);
+                    let limit = limit::limit(&mut buffers, &g).unwrap();
                     let (a, b) = (timed(&mut trusted, &mut x), timed(&mut checked, &mut x));
                     total += b;
                     limits.push(1e3 * limit.as_secs_f64());

@@ -11,7 +11,7 @@ use crate::work::Work;
 
 /// Names of runners that are no peers.
 pub(crate) const OURS: &str = "ours";
-pub(crate) const TRUSTED: &str = "ours, trusted";
+pub(crate) const CHECKED: &str = "ours, checked";
 pub(crate) const LIMIT: &str = "limit";
 
 /// The limit where there is one, and ours.
@@ -30,16 +30,10 @@ pub(crate) fn runners(work: &Work) -> Result<Vec<Runner<'static>>, String> {
 /// By which way the row's `ours_ms` was made, if there are several.
 pub(crate) fn how(work: &Work) -> Option<String> {
     match work {
-        Work::Update { rule, .. } if unchecked(rule) => Some("trusted".to_owned()),
+        Work::Update { .. } => Some("trusted".to_owned()),
         Work::Eigh { .. } => Some(crate::machine::decomposer()),
         _ => None,
     }
-}
-
-/// Rules without state. Reading the gradient once more to check it would be a third of their step,
-/// and no peer does.
-pub(crate) fn unchecked(rule: &str) -> bool {
-    matches!(rule, "sgd" | "manhattan")
 }
 
 fn runner(name: &str, repeat: impl FnMut() -> Result<f64, String> + 'static) -> Runner<'static> {

@@ -13,11 +13,12 @@ pub(crate) struct Row {
     /// None where no peer could be had for the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<String>,
+    /// Of the work that the peer does; in a step, without the check of the gradient that none of them makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ours_ms: Option<f64>,
-    /// Ours without the check of the gradient, where there is one.
+    /// With that check, as a step is by default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ours_trusted_ms: Option<f64>,
+    pub(crate) ours_checked_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) theirs_ms: Option<f64>,
     /// What no code can be faster than, by the same run.

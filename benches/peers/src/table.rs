@@ -19,11 +19,12 @@ pub(crate) fn text(rows: &[Row]) -> String {
         }
     }
     let machine = rows.first().map_or("", |row| row.machine.as_str());
-    let heads = ["work", "ours, ms", "ours/limit", "trusted/limit"];
+    let heads = ["work", "ours, ms", "ours/limit", "checked/limit"];
     let heads = heads.into_iter().chain(PEERS).map(str::to_owned);
     lines.insert(0, heads.collect());
     let mut text = format!(
-        "{machine}\nPeers: their time to ours; above 1 we are ahead. Medians of turns in one run.\n\n"
+        "{machine}\nPeers: their time to ours; above 1 we are ahead. Medians of turns in one run. Steps trust the gradient,\n\
+         as every peer does; with our default's check: checked/limit.\n\n"
     );
     text += &align(&lines);
     text.extend(rows.iter().filter_map(gap));
@@ -38,7 +39,7 @@ fn ours(work: String, row: &Row) -> Vec<String> {
         work,
         ms,
         ratio(row.ours_ms, row.limit_ms),
-        ratio(row.ours_trusted_ms, row.limit_ms),
+        ratio(row.ours_checked_ms, row.limit_ms),
     ];
     line.resize(4 + PEERS.len(), "–".to_owned());
     line
@@ -86,7 +87,7 @@ mod tests {
             work: Some(work.into()),
             peer: Some(peer.into()),
             ours_ms: Some(2.0),
-            ours_trusted_ms: Some(1.5),
+            ours_checked_ms: Some(3.0),
             limit_ms: (work == "a").then_some(1.0),
             theirs_ms: Some(theirs),
             ..Row::default()
@@ -111,10 +112,10 @@ mod tests {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        let a = ["a", "2.00", "2.00", "1.50", "2.50", "–", "0.50", "–", "–"];
-        assert_eq!(cells(lines[4]), a);
+        let a = ["a", "2.00", "2.00", "3.00", "2.50", "–", "0.50", "–", "–"];
+        assert_eq!(cells(lines[5]), a);
         let b = ["b", "2.00", "–", "–", "–", "10.00", "–", "–", "–"];
-        assert_eq!(cells(lines[5]), b);
-        assert_eq!(lines[6..], ["gap: optax, b: it has none"]);
+        assert_eq!(cells(lines[6]), b);
+        assert_eq!(lines[7..], ["gap: optax, b: it has none"]);
     }
 }
