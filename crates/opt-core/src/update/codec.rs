@@ -253,6 +253,10 @@ fn next<T>(a: &[T], block: usize) -> &[T] {
     &a[start..a.len().min(start + BLOCK)]
 }
 
+/// Blocks between what is moved and what is asked for: one array before, between and after the
+/// calculations, as a core that is asked for all at once waits for memory first and calculates then.
+const AHEAD: usize = 2;
+
 /// A step of one stretch by pieces that are decoded, moved and encoded in cache.
 pub(super) fn coded<F: Scalar, S: Codec<F>, const N: usize>(
     x: &mut [F],
@@ -265,16 +269,16 @@ pub(super) fn coded<F: Scalar, S: Codec<F>, const N: usize>(
     let mut finite = true;
     let blocks = x.len().div_ceil(BLOCK);
     for block in 0..blocks {
-        prefetch(next(x, block + 1));
-        prefetch(next(g, block + 1));
-        slots.iter().for_each(|slot| slot.prefetch(block + 1));
         let start = block * BLOCK;
         let len = BLOCK.min(x.len() - start);
-        let (x, g) = (&mut x[start..start + len], &g[start..start + len]);
         for (slot, buffer) in slots.iter().zip(&mut buffers) {
             slot.decode(block, &mut buffer[..len]);
+            slot.prefetch(block + AHEAD);
         }
-        finite &= update(x, g, buffers.each_mut().map(|buffer| &mut buffer[..len]));
+        prefetch(next(x, block + AHEAD));
+        let (x, d) = (&mut x[start..start + len], &g[start..start + len]);
+        finite &= update(x, d, buffers.each_mut().map(|buffer| &mut buffer[..len]));
+        prefetch(next(g, block + AHEAD));
         for ((slot, buffer), noise) in slots.iter_mut().zip(&buffers).zip(noise) {
             finite &= slot.encode(block, &buffer[..len], noise);
         }
