@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::turns::Runner;
 use crate::work::Work;
 
-pub(crate) const NAMES: [&str; 3] = ["pytorch", "optax", "scipy"];
+pub(crate) const NAMES: [&str; 3] = ["pytorch", "optax", DECOMPOSES];
+
+/// The one that decomposes matrices, and does nothing else.
+pub(crate) const DECOMPOSES: &str = "scipy";
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
 

@@ -55,7 +55,12 @@ impl Bench {
         bench.gap(None, burn::NAME, burn::GAP);
         for name in python::NAMES {
             let started = args.python.as_ref().map_err(String::clone);
-            match started.and_then(|p| Peer::start(name, p, rayon::current_num_threads())) {
+            // Of ours a decomposition takes one thread, as those of a network's layers run side by side.
+            let threads = match name {
+                python::DECOMPOSES => 1,
+                _ => rayon::current_num_threads(),
+            };
+            match started.and_then(|p| Peer::start(name, p, threads)) {
                 Ok(peer) => bench.python.push(peer),
                 Err(why) => bench.gap(None, name, &why),
             }
@@ -148,7 +153,7 @@ fn figures(work: &Work, python: &mut [Peer]) -> Result<(Vec<Figure>, Gaps), Stri
     runners.extend(burn::runner(work));
     let decomposes = matches!(work, Work::Eigh { .. });
     let mut able: Vec<&mut Peer> = (python.iter_mut())
-        .filter(|peer| (peer.name == "scipy") == decomposes)
+        .filter(|peer| (peer.name == python::DECOMPOSES) == decomposes)
         .collect();
     let mut set: Vec<(&mut Peer, Option<String>)> = Vec::new();
     for peer in able.drain(..) {

@@ -84,6 +84,27 @@ impl Choice for Extent {
 ///
 /// [`Fallback::Collecting`]: opt_core::Fallback::Collecting
 /// [`Fallback::FewSamples`]: opt_core::Fallback::FewSamples
+///
+/// All digits as one minibatch.
+///
+/// ```
+/// use opt_natural::{Layered, Method, Objective, Prong};
+/// use opt_nn::{Activation, Init, Mlp, Spec, Target};
+///
+/// let digits = opt_data::digits()?;
+/// let spec = Spec::classifier(&[64, 30, 10], Activation::Tanh);
+/// let mut mlp = Mlp::<f32>::new(spec)?;
+/// let mut x = mlp.init(Init::LeCun, 0);
+/// mlp.load(digits.inputs.view(), Target::Classes(&digits.labels), 0)?;
+/// let settings = Prong { samples: 1000, lr: 0.05, ..Prong::default() };
+/// let mut method = settings.method(mlp.params(), mlp.places())?;
+/// let before = mlp.value(&x)?;
+/// for _ in 0..40 {
+///     method.step(&mut mlp, &mut x)?;
+/// }
+/// assert!(mlp.value(&x)? < 0.5 * before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prong {
     /// α. No direction moves by more than α/ε of its gradient: scale it with ε.
@@ -137,6 +158,27 @@ impl Hyper for Prong {
 /// The paper's text was not at hand: that PRONG+ rescales whitened units by their variance in the
 /// minibatch, and keeps the function, is all we know of it; the running average is our choice,
 /// because a minibatch has fewer samples than a layer has inputs.
+///
+/// All digits as one minibatch.
+///
+/// ```
+/// use opt_natural::{Layered, Method, Objective, ProngPlus};
+/// use opt_nn::{Activation, Init, Mlp, Spec, Target};
+///
+/// let digits = opt_data::digits()?;
+/// let spec = Spec::classifier(&[64, 30, 10], Activation::Tanh);
+/// let mut mlp = Mlp::<f32>::new(spec)?;
+/// let mut x = mlp.init(Init::LeCun, 0);
+/// mlp.load(digits.inputs.view(), Target::Classes(&digits.labels), 0)?;
+/// let settings = ProngPlus { samples: 1000, lr: 0.05, ..ProngPlus::default() };
+/// let mut method = settings.method(mlp.params(), mlp.places())?;
+/// let before = mlp.value(&x)?;
+/// for _ in 0..40 {
+///     method.step(&mut mlp, &mut x)?;
+/// }
+/// assert!(mlp.value(&x)? < 0.5 * before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProngPlus {
     /// α.
