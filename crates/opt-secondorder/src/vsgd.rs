@@ -87,7 +87,6 @@ impl Choice for Form {
 ///     method.step(&mut mlp, &mut x)?;
 /// }
 /// mlp.load(digits.inputs.view(), Target::Classes(&digits.labels), 0)?;
-/// println!("{}", mlp.value(&x)?);
 /// assert!(mlp.value(&x)? < 0.2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
