@@ -91,3 +91,18 @@ fn links_are_found_and_anchors_named_as_pages_name_them() {
     assert!(broken(&document, "docs/results.md#nothing").is_some());
     assert!(broken(&document, "docs/results.md").is_none());
 }
+
+#[test]
+fn what_migrating_shows_is_an_example_that_runs() {
+    let read = |file: &str| fs::read_to_string(Path::new(super::ROOT).join(file)).unwrap();
+    let (page, example) = (
+        read("docs/migrating.md"),
+        read("crates/opt-firstorder/examples/from_pytorch.rs"),
+    );
+    let shown = page.split("```rust\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    let mut lines = example.lines().map(str::trim);
+    for line in shown.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(lines.any(|of| of == line), "not in the example: {line}");
+    }
+}

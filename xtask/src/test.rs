@@ -15,7 +15,8 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// What users write, run: each ends with an error if it does not do what it says.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
+    "from_pytorch",
     "own_model",
     "ndarray_tensors",
     "groups",

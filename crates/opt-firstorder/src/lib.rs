@@ -128,11 +128,6 @@ pub use opt_core::{
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// And so is that of the page for who comes from elsewhere.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/migrating.md")]
-struct Migrating;
-
 /// n/d, and 0 where d is 0.
 #[inline(always)]
 fn ratio<F: Scalar>(n: F, d: F) -> F {
