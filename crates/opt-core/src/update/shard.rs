@@ -150,13 +150,15 @@ mod tests {
 
     #[test]
     fn in_parallel_it_is_the_same_pass() {
-        for n in [0, 1, GRAIN, 5 * GRAIN + 7] {
+        for n in [0, 1, 31, 33, 700, GRAIN, 5 * GRAIN + 7] {
             let g: Vec<f32> = (0..n).map(|i| (i % 1013) as f32 * 0.37 - 90.0).collect();
             let (mut x, mut y) = (g.clone(), g.clone());
             let (mut s, mut t) = (vec![1.0; n], vec![1.0; n]);
             let step = |x: f32, g: f32, [s]: [f32; 1]| (x - 0.1 * g * s, [s + g]);
             for _ in 0..3 {
-                assert!(each(&mut x, &g, [&mut s], step));
+                for i in 0..n {
+                    (x[i], [s[i]]) = step(x[i], g[i], [s[i]]);
+                }
                 assert!(each_parallel(&mut y, &g, [&mut t], step));
             }
             assert_eq!((x, s), (y, t));
