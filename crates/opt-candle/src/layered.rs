@@ -25,6 +25,11 @@ use crate::{Element, Error, Likelihood, Tape, Vars};
 /// let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
 /// let first = tape.linear(candle_nn::linear(2, 8, vb.pp("first"))?);
 /// let last = tape.linear(candle_nn::linear(8, 2, vb.pp("last"))?);
+/// # for (i, var) in Vars::from_varmap(&map)?.vars().iter().enumerate() {
+/// #     // The same start in every run, which candle's numbers can't give.
+/// #     let at = Tensor::arange(0.0_f32, var.elem_count() as f32, &Device::Cpu)?;
+/// #     var.set(&at.affine(1.7, i as f64)?.sin()?.reshape(var.dims())?)?;
+/// # }
 /// let mut model = LayeredModel::new(
 ///     Vars::from_varmap(&map)?,
 ///     &tape,

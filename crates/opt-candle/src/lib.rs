@@ -17,6 +17,7 @@
 //! let map = VarMap::new();
 //! let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
 //! let net = candle_nn::linear(64, 10, vb)?;
+//! # for var in map.all_vars() { var.set(&var.zeros_like()?)?; } // the same start in every run
 //! // Instead of candle_nn::AdamW::new(map.all_vars(), ParamsAdamW { lr: 0.01, .. }):
 //! let mut adamw = Optimizer::new(Vars::from_varmap(&map)?, AdamW { lr: 0.01, ..AdamW::default() })?;
 //! let digits = opt_data::digits()?;

@@ -17,6 +17,7 @@ use crate::{Element, Error, Vars};
 /// let map = VarMap::new();
 /// let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
 /// let net = candle_nn::linear(2, 1, vb)?;
+/// # for var in map.all_vars() { var.set(&var.zeros_like()?)?; } // the same start in every run
 /// let mut model = Model::new(Vars::from_varmap(&map)?, |(x, y): &(Tensor, Tensor)| {
 ///     mse(&net.forward(x)?, y)
 /// })?;

@@ -25,6 +25,7 @@ const WAKE: usize = 1 << 16;
 /// let map = VarMap::new();
 /// let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
 /// let net = candle_nn::linear(2, 1, vb)?;
+/// # for var in map.all_vars() { var.set(&var.zeros_like()?)?; } // the same start in every run
 /// let mut adamw = Optimizer::new(Vars::from_varmap(&map)?, AdamW { lr: 0.1, ..AdamW::default() })?;
 /// let x = Tensor::new(&[[1.0_f32, 2.0], [3.0, 4.0]], &Device::Cpu)?;
 /// let y = Tensor::new(&[[3.0_f32], [7.0]], &Device::Cpu)?;
