@@ -118,8 +118,8 @@ vectorized! {
             }
             let (x, g) = (&mut x[at..at + LANES], &g[at..at + LANES]);
             let mut slots = slots.each_mut().map(|s| &mut s[at..at + LANES]);
-            for i in 0..LANES {
-                greatest[i] = greatest[i].max(one(i, x, g, &mut slots, &f));
+            for (i, greatest) in greatest.iter_mut().enumerate() {
+                *greatest = one(i, x, g, &mut slots, &f).max(*greatest);
             }
         }
         let mut last = F::Bits::default();
