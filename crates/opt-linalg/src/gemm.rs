@@ -2,7 +2,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use opt_core::Scalar;
 
 use crate::Error;
-use crate::kernel::multiply;
+use crate::kernel::{has_rows, multiply};
 
 /// Floating-point operations that are not worth a second thread: some 0.3 ms of one core. Both
 /// halves of a product pack the shared factor, so splitting further costs more than it balances.
@@ -21,7 +21,7 @@ const ALIGN: usize = 32;
 /// without a copy. With β = 0, C is not read.
 ///
 /// A product of more than some 10⁷ operations is halved, along the columns of C unless there are
-/// twice as many rows, until the parts are small, in operations or in elements of C; each part is
+/// twice as many rows (of a C that is column-major, along the rows), until the parts are small, in operations or in elements of C; each part is
 /// one call of a library, on one thread. The parts depend on the shapes alone, so that the result is
 /// the same for any number of threads. With the feature `openblas`, the BLAS must itself run on one
 /// thread (`OPENBLAS_NUM_THREADS=1`), or its threads compete with rayon's for the cores.
@@ -52,24 +52,8 @@ pub fn gemm<F: Scalar>(
             c: c.dim(),
         });
     }
-    // The kernels store a few neighbours of one row at a time. Of a C that has its columns side by
-    // side, the transpose has rows, and Cᵀ = Bᵀ·Aᵀ.
-    if stride(&c, Axis(0)) < stride(&c, Axis(1)) {
-        halve(
-            alpha,
-            b.reversed_axes(),
-            a.reversed_axes(),
-            beta,
-            c.reversed_axes(),
-        );
-    } else {
-        halve(alpha, a, b, beta, c);
-    }
+    halve(alpha, a, b, beta, c);
     Ok(())
-}
-
-fn stride<F>(of: &ArrayViewMut2<'_, F>, axis: Axis) -> usize {
-    of.stride_of(axis).unsigned_abs()
 }
 
 fn halve<F: Scalar>(
@@ -80,9 +64,12 @@ fn halve<F: Scalar>(
     mut c: ArrayViewMut2<'_, F>,
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
-    // Halves of the rows would each pack all of B, which costs more than packing A.
-    let by_rows = m > n.saturating_mul(2);
-    let axis = if by_rows { m } else { n };
+    // Across the contiguous axis of C, as halves of the other would each pack all of the factor that
+    // costs more to pack.
+    let contiguous_rows = has_rows(&c);
+    let (across, along) = if contiguous_rows { (m, n) } else { (n, m) };
+    let long = across > along.saturating_mul(2);
+    let (axis, by_rows) = (if long { across } else { along }, long == contiguous_rows);
     let middle = axis.div_ceil(2).next_multiple_of(ALIGN);
     let small = flops(m, n, k) <= SPLIT || m.saturating_mul(n) <= AREA;
     if small || middle >= axis {
