@@ -70,6 +70,7 @@ fn add<const N: usize>(g: &[f32], buffers: [&mut [f32]; N]) {
     }
 }
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 #[inline(always)]
 fn request(a: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -155,6 +155,7 @@ const AHEAD: usize = 2048;
 
 /// Tells the processor that these are wanted next. Where a pass goes through one array after another
 /// piece by piece, its own prefetching sees each for too short a time.
+#[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(unused_variables))]
 pub(crate) fn prefetch<T>(a: &[T]) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     for line in a.chunks(64 / size_of::<T>().clamp(1, 64)) {

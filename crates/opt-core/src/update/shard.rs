@@ -155,12 +155,15 @@ mod tests {
             let (mut x, mut y) = (g.clone(), g.clone());
             let (mut s, mut t) = (vec![1.0; n], vec![1.0; n]);
             let step = |x: f32, g: f32, [s]: [f32; 1]| (x - 0.1 * g * s, [s + g]);
+            let (mut z, mut u) = (x.clone(), s.clone());
             for _ in 0..3 {
                 for i in 0..n {
-                    (x[i], [s[i]]) = step(x[i], g[i], [s[i]]);
+                    (z[i], [u[i]]) = step(z[i], g[i], [u[i]]);
                 }
+                assert!(each(&mut x, &g, [&mut s], step));
                 assert!(each_parallel(&mut y, &g, [&mut t], step));
             }
+            assert_eq!((&x, &s), (&z, &u));
             assert_eq!((x, s), (y, t));
         }
         // It ends with the shortest.
