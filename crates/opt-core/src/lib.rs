@@ -41,7 +41,7 @@ pub use kernel::{all_finite, dot, each, first_non_finite, greatest, norm};
 pub use method::{Fallback, Method, Report};
 pub use objective::{
     Call, Counted, Fisher, GaussNewton, HessianDiag, HessianProduct, Layer, LayerKind, LayerPlace,
-    Layered, Objective, ObserveInputs, PerSample, Reparametrized, SampledFisher,
+    Layered, Objective, ObserveInputs, PerSample, Processes, Reparametrized, SampledFisher, Team,
 };
 #[doc(hidden)] // for `forward_objective!`
 pub use objective::{MatrixView, VectorView};

@@ -51,15 +51,10 @@
 //! [`Ranks::traffic`] counts them.
 //!
 //! # K-FAC and PRONG
-//! They see the layers' rows of all ranks' minibatches, and so have the factors of the union, which every
-//! rank makes for itself. K-FAC's inversions can be dealt out, each layer's to one rank:
-//!
-//! ```ignore
-//! let others = ranks.clone();
-//! kfac.deal(opt_natural::Deal::new(ranks.rank(), ranks.size(), move |from, done, state| {
-//!     others.share(from, done, state)
-//! }));
-//! ```
+//! K-FAC makes its factors and its gradient of each rank's own rows, and sums them over the ranks; each
+//! rank inverts the factors of every R-th layer, and hands them to the others. PRONG sees the layers' rows of
+//! all ranks, and so has the statistics of the union; each rank decomposes those of every R-th layer. Nothing
+//! need be said for it: [`AllReduced`] brings its ranks along.
 //!
 //! # Threads and processes
 //! MPI must provide `MPI_THREAD_SERIALIZED`, as Open MPI and MPICH do. Start one process on each machine,

@@ -29,13 +29,14 @@ pub(crate) enum Call {
     Broadcast,
     Agree,
     Share,
+    Sum,
     End,
 }
 
 /// Call, length, fingerprint and length of an error; and what is brought.
 const WORDS: usize = 7;
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "Objective::value",
     "Objective::grad",
     "HessianDiag::hessian_diag",
@@ -55,6 +56,7 @@ const NAMES: [&str; 20] = [
     "Ranks::broadcast",
     "Ranks::agree",
     "Ranks::share",
+    "Processes::sum",
     "the end of its run",
 ];
 

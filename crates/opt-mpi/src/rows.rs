@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use opt_core::{
-    Error, Fisher, Layer, LayerPlace, Layered, ObserveInputs, Reparametrized, SampledFisher,
+    Error, Fisher, Layer, LayerPlace, Layered, ObserveInputs, Processes, Reparametrized,
+    SampledFisher, Team,
 };
 
 use crate::AllReduced;
@@ -16,6 +17,8 @@ use crate::ranks::{Element, Ranks};
 pub(crate) struct Rows<F> {
     input: OnceCell<Option<Gathered<F>>>,
     delta: OnceCell<Option<Gathered<F>>>,
+    /// This rank's deltas, times its share of the samples.
+    own: OnceCell<Array2<F>>,
 }
 
 #[derive(Debug)]
@@ -26,8 +29,8 @@ struct Gathered<F> {
 
 impl<F> Rows<F> {
     fn of(input: OnceCell<Option<Gathered<F>>>) -> Self {
-        let delta = OnceCell::new();
-        Self { input, delta }
+        let (delta, own) = (OnceCell::new(), OnceCell::new());
+        Self { input, delta, own }
     }
 }
 
@@ -68,6 +71,12 @@ fn gather<F: Element>(
 }
 
 impl<O: Layered<F>, F: Element> AllReduced<O, F> {
+    /// What was kept of every layer since the last evaluation.
+    fn kept(&self) -> &[Rows<F>] {
+        let places = self.inner.places().iter();
+        (self.rows).get_or_init(|| places.map(|_| Rows::of(OnceCell::new())).collect())
+    }
+
     /// Ends an evaluation that leaves new deltas; with the same inputs, if `same`.
     fn shows(&mut self, at: Place, mine: Result<F, Error>, same: bool) -> Result<F, Error> {
         let last = self.rows.take().filter(|_| same);
@@ -80,12 +89,27 @@ impl<O: Layered<F>, F: Element> AllReduced<O, F> {
     }
 }
 
+/// This rank's rows are what [`Team`] shows, to methods that sum over them.
+impl<F: Element, O: Layered<F>> Team<F> for AllReduced<O, F> {
+    fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
+        let mine = self.inner.layer(index)?;
+        let weight = F::of(*self.weights.get(self.ranks.rank())?);
+        let own = &self.kept().get(index)?.own;
+        let delta = own.get_or_init(|| mine.delta.mapv(|delta| weight * delta));
+        let (input, samples) = (mine.input, mine.samples);
+        Some(Layer::positions(input, delta.view(), samples))
+    }
+
+    fn processes(&self) -> &dyn Processes<F> {
+        &self.ranks
+    }
+}
+
 /// The union of all ranks' rows, in the order of the ranks: gathered when a layer is first asked for,
 /// which all ranks do together. Deltas are those of the mean over all samples.
 ///
-/// The gathered rows of a layer of n inputs and m
-/// outputs are Σnᵣ·(n + m) numbers, received by every rank and kept there: fewer than the n² + m² of its
-/// Kronecker factors, as long as all minibatches together have fewer rows than the layer has units.
+/// The gathered rows of a layer of n inputs and m outputs are Σnᵣ·(n + m) numbers, received by every rank
+/// and kept there. K-FAC does without: it sums its factors, of n² + m² numbers, by [`team`](Self::team).
 impl<F: Element, O: Layered<F>> Layered<F> for AllReduced<O, F> {
     fn places(&self) -> &[LayerPlace] {
         self.inner.places()
@@ -99,10 +123,13 @@ impl<F: Element, O: Layered<F>> Layered<F> for AllReduced<O, F> {
         Ok(loss)
     }
 
+    fn team(&self) -> Option<&dyn Team<F>> {
+        Some(self)
+    }
+
     fn layer(&self, index: usize) -> Option<Layer<'_, F>> {
         let mine = self.inner.layer(index)?;
-        let fresh = || (self.places().iter().map(|_| Rows::of(OnceCell::new()))).collect();
-        let rows = self.rows.get_or_init(fresh).get(index)?;
+        let rows = self.kept().get(index)?;
         let at = Place::new(Call::Layer, index);
         let input = rows
             .input

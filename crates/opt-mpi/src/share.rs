@@ -1,14 +1,13 @@
-//! State that one rank has and all are to have.
+//! What methods do over all ranks: sums, and state that one rank has and all are to have.
 
-use opt_core::{Bits, Error, State, Visit};
+use opt_core::{Bits, Error, Processes, State, Visit};
 
 use crate::meet::{Call, Place};
 use crate::ranks::{Element, Ranks};
 
 impl Ranks {
     /// Overwrites `state` on all ranks by that of rank `from`, if no rank has an error: else gives the first
-    /// one, on all. For what one rank has computed for all: running statistics of a model, or the inverses
-    /// that K-FAC deals out by layer (`opt_natural::Deal`).
+    /// one, on all. For what one rank has computed for all, such as running statistics of a model.
     ///
     /// # Errors
     /// That of the first rank that has one; [`Error::Differs`](crate::Error::Differs) if the states have
@@ -40,6 +39,40 @@ impl Ranks {
         };
         state.visit(&mut send);
         Ok(send.result?)
+    }
+}
+
+impl<F: Element> Processes<F> for Ranks {
+    fn size(&self) -> usize {
+        self.size()
+    }
+
+    fn rank(&self) -> usize {
+        self.rank()
+    }
+
+    fn sum(&self, mine: Result<(), Error>, sums: &mut [F]) -> Result<(), Error> {
+        self.summed(mine, sums)
+    }
+
+    fn sum_numbers(&self, mine: Result<(), Error>, sums: &mut [f64]) -> Result<(), Error> {
+        self.summed(mine, sums)
+    }
+
+    fn share(
+        &self,
+        from: usize,
+        mine: Result<(), Error>,
+        state: &mut dyn State<F>,
+    ) -> Result<(), Error> {
+        self.share(from, mine, state)
+    }
+}
+
+impl Ranks {
+    fn summed<F: Element>(&self, mine: Result<(), Error>, sums: &mut [F]) -> Result<(), Error> {
+        self.meet(Place::new(Call::Sum, sums.len()), mine.map(|()| []))?;
+        Ok(self.mean(sums, &vec![1.0; self.size()], &mut Vec::new())?)
     }
 }
 

@@ -6,7 +6,7 @@ use opt_linalg::{Decompose, InverseWork, gemm};
 
 use crate::FisherError;
 use crate::dense::Dense;
-use crate::kronecker::{Factors, Inverses};
+use crate::kronecker::{Factors, Inverses, Rows, weights};
 
 /// A layer's factors and their inverses, its rows of this minibatch, and what a step works in.
 #[derive(Clone, Debug)]
@@ -14,13 +14,15 @@ pub(crate) struct Block<F> {
     pub(crate) dense: Dense,
     moments: Factors<F>,
     /// As `moments`, where a step takes inverses of them before they count.
-    fresh: Factors<F>,
+    pub(crate) fresh: Factors<F>,
     inverses: Inverses<F>,
     pub(crate) next: Inverses<F>,
     work: Box<[InverseWork<F>; 2]>,
-    /// Of the minibatch; a sample of a convolution has one for each position.
+    /// Of this process's part of the minibatch; a sample of a convolution has one for each position.
     pub(crate) rows: usize,
     pub(crate) samples: usize,
+    /// Both over all processes.
+    pub(crate) total: [f64; 2],
     /// h̄ = (h, 1), or h without a bias.
     inputs: Vec<F>,
     /// Of the loss.
@@ -56,6 +58,7 @@ impl<F: Decompose> Block<F> {
             work: Box::default(),
             rows: 0,
             samples: 0,
+            total: [0.0; 2],
             inputs: Vec::new(),
             deltas: Vec::new(),
             sampled: Vec::new(),
@@ -76,6 +79,7 @@ impl<F: Decompose> Block<F> {
     /// Keeps inputs, and the deltas of the loss.
     pub(crate) fn keep(&mut self, layer: &Layer<'_, F>) {
         (self.rows, self.samples) = (layer.input.nrows(), layer.samples);
+        self.total = [self.rows as f64, self.samples as f64];
         self.inputs.clear();
         for row in layer.input.rows() {
             match row.as_slice() {
@@ -96,23 +100,38 @@ impl<F: Decompose> Block<F> {
 
     /// Stages statistics: themselves, if they are to be inverted, else that they can be had.
     pub(crate) fn stage(&mut self, keep: f64, invert: bool) -> Result<(), Error> {
-        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
-        let (h, delta) = (
-            view(&self.inputs, rows, inputs)?,
-            view(&self.sampled, rows, outputs)?,
-        );
-        if !(self.moments).fits(h, delta, self.samples, keep, &mut self.squares) {
-            return Err(FisherError::Overflow {
-                what: "the Kronecker factors",
-                layer: self.dense.name.clone(),
-            }
-            .into());
+        let rows = shown(&self.dense, self.rows, &self.inputs, &self.sampled)?;
+        let weights = weights(self.total, keep);
+        if !(self.moments).fits(rows, weights, keep, &mut self.squares) {
+            return Err(self.overflow());
         }
         if invert {
             self.fresh.assign(&self.moments);
-            self.fresh.blend(h, delta, self.samples, keep)?;
+            self.fresh.blend(rows, weights, keep)?;
         }
         Ok(())
+    }
+
+    /// Begins to stage statistics, with what the rows of this process bring.
+    pub(crate) fn stage_own(&mut self, keep: f64) -> Result<(), Error> {
+        let rows = shown(&self.dense, self.rows, &self.inputs, &self.sampled)?;
+        Ok(self.fresh.blend(rows, weights(self.total, keep), 0.0)?)
+    }
+
+    /// Ends it, when that is the sum over all processes.
+    pub(crate) fn stage_summed(&mut self, keep: f64) -> Result<(), Error> {
+        match self.fresh.add(keep, &self.moments) {
+            true => Ok(()),
+            false => Err(self.overflow()),
+        }
+    }
+
+    fn overflow(&self) -> Error {
+        FisherError::Overflow {
+            what: "the Kronecker factors",
+            layer: self.dense.name.clone(),
+        }
+        .into()
     }
 
     /// Stages the inverses of the statistics that are staged: see [`Inverses::update`].
@@ -121,17 +140,16 @@ impl<F: Decompose> Block<F> {
         self.next.update(&self.fresh, gamma, last, &mut self.work)
     }
 
-    pub(crate) fn commit(&mut self, keep: f64, inverted: bool) {
+    /// Makes what is staged count: statistics, or else their rows, and inverses, if there are any.
+    pub(crate) fn commit(&mut self, keep: f64, staged: bool, inverted: bool) {
         if inverted {
-            std::mem::swap(&mut self.moments, &mut self.fresh);
             std::mem::swap(&mut self.inverses, &mut self.next);
-            return;
         }
-        let h = view(&self.inputs, self.rows, self.dense.inputs());
-        let delta = view(&self.sampled, self.rows, self.dense.fan_out);
-        if let (Ok(h), Ok(delta)) = (h, delta) {
+        if staged {
+            std::mem::swap(&mut self.moments, &mut self.fresh);
+        } else if let Ok(rows) = shown(&self.dense, self.rows, &self.inputs, &self.sampled) {
             // The shapes are those of `stage`, which has not refused them.
-            let _ = self.moments.blend(h, delta, self.samples, keep);
+            let _ = (self.moments).blend(rows, weights(self.total, keep), keep);
         }
     }
 
@@ -142,34 +160,58 @@ impl<F: Decompose> Block<F> {
         let inverses = if inverted { &self.next } else { &self.inverses };
         let (a, g) = (inverses.a.cost(), inverses.g.cost());
         let cheaper = rows * (a + g) <= outputs * a + inputs * g;
-        self.multiply_by(rest.is_none() && cheaper, inverted, rest)
+        if rest.is_none() && cheaper {
+            return self.multiply_rows(inverted);
+        }
+        self.gradient()?;
+        self.multiply_gradient(inverted, rest)
     }
 
-    fn multiply_by(
+    fn multiply_rows(&mut self, inverted: bool) -> Result<(), Error> {
+        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
+        let inverses = if inverted { &self.next } else { &self.inverses };
+        self.by_rows = true;
+        let delta = view(&self.deltas, rows, outputs)?;
+        let h = view(&self.inputs, rows, inputs)?;
+        let left = view_mut(&mut self.left, rows, outputs)?;
+        let right = view_mut(&mut self.right, rows, inputs)?;
+        let [thin, other] = &mut self.thin;
+        let (of_a, of_g) = rayon::join(
+            || inverses.a.product(h, right, thin),
+            || inverses.g.product(delta, left, other),
+        );
+        Ok(of_a.and(of_g)?)
+    }
+
+    /// Makes δᵀh̄, of shape (fan_out, inputs).
+    pub(crate) fn gradient(&mut self) -> Result<(), Error> {
+        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
+        let delta = view(&self.deltas, rows, outputs)?;
+        let h = view(&self.inputs, rows, inputs)?;
+        let to = view_mut(&mut self.wide[0], outputs, inputs)?;
+        Ok(gemm(F::one(), delta.t(), h, F::zero(), to)?)
+    }
+
+    /// What [`gradient`](Self::gradient) has made.
+    pub(crate) fn made(&mut self) -> &mut [F] {
+        let len = self.dense.inputs() * self.dense.fan_out;
+        self.wide[0].resize(len, F::zero());
+        &mut self.wide[0]
+    }
+
+    /// Multiplies what [`gradient`](Self::gradient) has made, and the rest, from both sides.
+    pub(crate) fn multiply_gradient(
         &mut self,
-        by_rows: bool,
         inverted: bool,
         rest: Option<&[F]>,
     ) -> Result<(), Error> {
-        let (rows, inputs, outputs) = (self.rows, self.dense.inputs(), self.dense.fan_out);
+        let (inputs, outputs) = (self.dense.inputs(), self.dense.fan_out);
         let inverses = if inverted { &self.next } else { &self.inverses };
-        self.by_rows = by_rows;
-        let delta = view(&self.deltas, rows, outputs)?;
-        let h = view(&self.inputs, rows, inputs)?;
-        let [thin, other] = &mut self.thin;
-        if self.by_rows {
-            let left = view_mut(&mut self.left, rows, outputs)?;
-            let right = view_mut(&mut self.right, rows, inputs)?;
-            let (of_a, of_g) = rayon::join(
-                || inverses.a.product(h, right, thin),
-                || inverses.g.product(delta, left, other),
-            );
-            return Ok(of_a.and(of_g)?);
-        }
+        self.by_rows = false;
         let [first, second] = &mut self.wide;
         let mut first = view_mut(first, outputs, inputs)?;
         let mut second = view_mut(second, outputs, inputs)?;
-        gemm(F::one(), delta.t(), h, F::zero(), first.view_mut())?;
+        let thin = &mut self.thin[0];
         if let Some(rest) = rest {
             let mut weights = first.slice_mut(s![.., ..self.dense.fan_in]);
             weights += &self.dense.weight(rest)?;
@@ -261,6 +303,17 @@ impl<F: Decompose> Block<F> {
     }
 }
 
+/// Inputs h̄, and deltas of drawn labels.
+fn shown<'a, F: Scalar>(
+    dense: &Dense,
+    rows: usize,
+    inputs: &'a [F],
+    sampled: &'a [F],
+) -> Result<Rows<'a, F>, Error> {
+    let h = view(inputs, rows, dense.inputs())?;
+    Ok((h, view(sampled, rows, dense.fan_out)?))
+}
+
 fn copy<F: Scalar>(from: ArrayView2<'_, F>, to: &mut Vec<F>) {
     to.clear();
     match from.as_slice() {
@@ -323,12 +376,18 @@ mod tests {
         block.invert(0.5, true).unwrap();
         let directions = [true, false].map(|by_rows| {
             let mut d = vec![F::zero(); params.len()];
-            block.multiply_by(by_rows, true, None).unwrap();
+            match by_rows {
+                true => block.multiply_rows(true).unwrap(),
+                false => {
+                    block.gradient().unwrap();
+                    block.multiply_gradient(true, None).unwrap();
+                }
+            }
             block.write(-F::one(), &mut d).unwrap();
             d
         });
         near(&directions[0], &directions[1], limit, &what);
-        block.multiply_by(true, true, None).unwrap();
+        block.multiply_rows(true).unwrap();
         block.write(-F::one(), &mut directions[1].clone()).unwrap();
         block.along(&directions[0], true, 0).unwrap();
         block.along(&directions[0], false, 1).unwrap();

@@ -1,13 +1,13 @@
 //! The Kronecker factors of all layers, as they are and as a step proposes them.
 
-use opt_core::{Error, Layered, ParamMap, Report, SampledFisher, State, Visit};
+use opt_core::{Error, Layered, ParamMap, Processes, Report, SampledFisher, State, Visit};
 use opt_linalg::Decompose;
 use rayon::prelude::*;
 
 use crate::FisherError;
 use crate::block::Block;
-use crate::deal::Deal;
 use crate::dense::{Dense, Rest};
+use crate::team::{Others, make_all, others, sum_numbers};
 
 /// Tenfold raises of the damping before a factor without an inverse is an error.
 const ATTEMPTS: usize = 6;
@@ -27,15 +27,17 @@ pub(crate) struct Blocks<F> {
     /// Whether the inverses of the step that is proposed may look for low ranks anew.
     again: bool,
     staged: Option<Staged>,
-    /// Who inverts what, if not this process all.
-    pub(crate) deal: Option<Deal<F>>,
+    /// Sums that go to other processes.
+    sums: Vec<F>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Staged {
     /// Weight of the old statistics.
     keep: f64,
-    /// Whether there are new inverses, and with them new statistics; else only their rows.
+    /// Whether there are new statistics; else only their rows.
+    summed: bool,
+    /// Whether there are new inverses, and with them new statistics.
     inverted: bool,
 }
 
@@ -48,7 +50,7 @@ impl<F: Decompose> Blocks<F> {
             t: 0,
             again: false,
             staged: None,
-            deal: None,
+            sums: Vec::new(),
         }
     }
 
@@ -73,9 +75,18 @@ impl<F: Decompose> Blocks<F> {
         self.staged = None;
         let report = Report::new(objective.deltas(x, rest)?)?;
         self.rest.find(params, &self.dense, rest)?;
-        for block in &mut self.all {
-            let layer = block.dense.shown_finite(&*objective)?;
+        let kept = self.all.iter_mut().try_for_each(|block| {
+            let layer = block.dense.own(&*objective)?;
             block.keep(&layer);
+            Ok(())
+        });
+        let Some(others) = others(&*objective) else {
+            return kept.map(|()| report);
+        };
+        let mut total: Vec<f64> = self.all.iter().flat_map(|block| block.total).collect();
+        others.sum_numbers(kept, &mut total)?;
+        for (block, total) in self.all.iter_mut().zip(total.as_chunks().0) {
+            block.total = *total;
         }
         Ok(report)
     }
@@ -86,54 +97,72 @@ impl<F: Decompose> Blocks<F> {
         O: SampledFisher<F> + ?Sized,
     {
         objective.resample(x, seed)?;
-        for block in &mut self.all {
-            let layer = block.dense.shown_finite(&*objective)?;
+        let kept = self.all.iter_mut().try_for_each(|block| {
+            let layer = block.dense.own(&*objective)?;
             if (layer.input.nrows(), layer.samples) != (block.rows, block.samples) {
                 return Err(FisherError::LayerShape(block.dense.index).into());
             }
             block.keep_sampled(&layer);
-        }
-        Ok(())
+            Ok(())
+        });
+        sum_numbers(others(&*objective), kept, &mut [])
     }
 
     /// Stages the statistics of what was kept, and their inverses if `invert`. Gives the factor on
     /// the damping λ, which is raised from `scale` until every factor has an inverse.
     pub(crate) fn refresh(
         &mut self,
+        others: Others<'_, F>,
         invert: bool,
         decay: f64,
         (damping, mut scale): (f64, f64),
     ) -> Result<f64, Error> {
         let keep = (1.0 - 1.0 / (self.t as f64 + 1.0)).min(decay);
         let all = self.all.par_iter_mut().with_max_len(1);
-        all.try_for_each(|block| block.stage(keep, invert))?;
+        match others {
+            Some(others) => self.sum(others, keep)?,
+            None => all.try_for_each(|block| block.stage(keep, invert))?,
+        }
         if invert {
-            scale = self.invert(damping, scale)?;
+            scale = self.invert(others, damping, scale)?;
         }
         self.staged = Some(Staged {
             keep,
+            summed: invert || others.is_some(),
             inverted: invert,
         });
         Ok(scale)
     }
 
+    /// Stages the statistics over the rows of all processes.
+    fn sum(&mut self, others: &dyn Processes<F>, keep: f64) -> Result<(), Error> {
+        let all = self.all.par_iter_mut().with_max_len(1);
+        let made = all.try_for_each(|block| block.stage_own(keep));
+        self.sums.clear();
+        for block in &self.all {
+            block.fresh.pack(&mut self.sums);
+        }
+        others.sum(made, &mut self.sums)?;
+        let mut sums = self.sums.iter();
+        for block in &mut self.all {
+            block.fresh.unpack(&mut sums);
+            block.stage_summed(keep)?;
+        }
+        Ok(())
+    }
+
     /// Stages the inverses; gives the factor on the damping.
-    fn invert(&mut self, damping: f64, mut scale: f64) -> Result<f64, Error> {
+    fn invert(
+        &mut self,
+        others: Others<'_, F>,
+        damping: f64,
+        mut scale: f64,
+    ) -> Result<f64, Error> {
         let (mut attempts, again) = (0..ATTEMPTS, self.again);
         loop {
             let gamma = (damping * scale).sqrt();
-            let inverted = match &self.deal {
-                // Each on one thread.
-                None => {
-                    let all = self.all.par_iter_mut().with_max_len(1);
-                    (all.try_for_each(|block| block.invert(gamma, again))).map_err(Error::from)
-                }
-                Some(deal) => {
-                    let invert = |block: &mut Block<F>| block.invert(gamma, again);
-                    deal.out(&mut self.all, invert, |block| &mut block.next)
-                }
-            };
-            match inverted {
+            let invert = |_, block: &mut Block<F>| block.invert(gamma, again);
+            match make_all(others, &mut self.all, invert, |block| &mut block.next) {
                 Ok(()) => return Ok(scale),
                 Err(_) if gamma > 0.0 && attempts.next().is_some() => scale *= 10.0,
                 Err(error) => return Err(error),
@@ -143,7 +172,19 @@ impl<F: Decompose> Blocks<F> {
 
     /// Writes ±G⁻¹(δᵀh̄ + rest)A⁻¹ of every layer over its part of `out`, which holds the rest, with
     /// δ of the loss.
-    pub(crate) fn precondition(&mut self, sign: F, out: &mut [F]) -> Result<(), Error> {
+    pub(crate) fn precondition(
+        &mut self,
+        others: Others<'_, F>,
+        sign: F,
+        out: &mut [F],
+    ) -> Result<(), Error> {
+        if let Some(others) = others {
+            let all = self.all.par_iter_mut().with_max_len(1);
+            let mut made = all.try_for_each(Block::gradient);
+            for block in &mut self.all {
+                others.sum(std::mem::replace(&mut made, Ok(())), block.made())?;
+            }
+        }
         let inverted = self.staged.is_some_and(|staged| staged.inverted);
         let Rest {
             of_layers,
@@ -152,8 +193,11 @@ impl<F: Decompose> Blocks<F> {
         } = &self.rest;
         let (all, rest) = (self.all.par_iter_mut().enumerate(), &*out);
         all.with_max_len(1).try_for_each(|(index, block)| {
-            let has = of_layers[index] || of_biases[index];
-            block.multiply(inverted, has.then_some(rest))
+            let rest = (of_layers[index] || of_biases[index]).then_some(rest);
+            match others {
+                Some(_) => block.multiply_gradient(inverted, rest),
+                None => block.multiply(inverted, rest),
+            }
         })?;
         let mut all = self.all.iter_mut();
         all.try_for_each(|block| block.write(sign, out))
@@ -175,11 +219,16 @@ impl<F: Decompose> Blocks<F> {
     }
 
     pub(crate) fn commit(&mut self) {
-        let Some(Staged { keep, inverted }) = self.staged.take() else {
+        let Some(Staged {
+            keep,
+            summed,
+            inverted,
+        }) = self.staged.take()
+        else {
             return;
         };
         let all = self.all.par_iter_mut().with_max_len(1);
-        all.for_each(|block| block.commit(keep, inverted));
+        all.for_each(|block| block.commit(keep, summed, inverted));
         self.t = self.t.saturating_add(1);
     }
 }

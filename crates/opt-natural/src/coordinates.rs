@@ -11,6 +11,7 @@ use opt_linalg::{Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions, ge
 
 use crate::dense::Dense;
 use crate::preconditioner::statistics;
+use crate::team::{make_all, others};
 use crate::{Extent, FisherError};
 
 /// When and how [`ProngCoordinates`] whitens.
@@ -82,7 +83,6 @@ pub struct ProngCoordinates<F: Scalar, R, const N: usize> {
     layers: Vec<Dense>,
     places: Vec<LayerPlace>,
     whitenings: Vec<Whitening<F>>,
-    eigh: Eigh<F>,
     t: u64,
     /// The parameters in the next coordinates.
     next: Vec<F>,
@@ -111,7 +111,6 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
             places: objective.places().to_vec(),
             whiten: Tuned::new::<F>(whiten)?,
             inner,
-            eigh: Eigh::new(),
             t: 0,
             next: Vec::new(),
             gradient: Vec::new(),
@@ -183,14 +182,17 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
             form: if diagonal { Form::Zca } else { Form::Pca },
         };
         let mut next = self.whitenings.clone();
-        for (whitening, moments) in next.iter_mut().zip(&moments) {
+        let make = |index: usize, whitening: &mut Whitening<F>| {
+            let moments: &Moments<F> = &moments[index];
             let only = diagonal.then(|| Array2::from_diag(&moments.lower().diag()));
             let covariance = only.as_ref().map_or(moments.lower(), |only| only.view());
-            let eigen = self.eigh.compute(covariance)?;
+            let mut eigh = Eigh::new();
             let mut pixel = Whitening::identity(moments.width());
-            pixel.update(moments.mean(), &eigen, &options)?;
+            pixel.update(moments.mean(), &eigh.compute(covariance)?, &options)?;
             repeat(&pixel, whitening);
-        }
+            Ok::<_, opt_linalg::Error>(())
+        };
+        make_all(others(&*objective), &mut next, make, |whitening| whitening)?;
         let few = moments.iter().any(|m| m.count() < m.width() as f64);
         Ok((next, few))
     }

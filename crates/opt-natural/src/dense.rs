@@ -114,7 +114,35 @@ impl Dense {
         F: Scalar,
         O: Layered<F> + ?Sized,
     {
-        let layer = objective.layer(self.index).ok_or(FisherError::NoLayer {
+        self.checked(objective.layer(self.index), objective)
+    }
+
+    /// As [`shown`](Self::shown), of this process's rows alone, and refused unless finite.
+    pub(crate) fn own<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
+    where
+        F: Scalar,
+        O: Layered<F> + ?Sized,
+    {
+        let layer = match objective.team() {
+            Some(team) => team.layer(self.index),
+            None => objective.layer(self.index),
+        };
+        let layer = self.checked(layer, objective)?;
+        self.finite(layer.input)?;
+        self.finite(layer.delta)?;
+        Ok(layer)
+    }
+
+    fn checked<'a, F, O>(
+        &self,
+        layer: Option<Layer<'a, F>>,
+        objective: &O,
+    ) -> Result<Layer<'a, F>, Error>
+    where
+        F: Scalar,
+        O: Layered<F> + ?Sized,
+    {
+        let layer = layer.ok_or_else(|| FisherError::NoLayer {
             index: self.index,
             layers: objective.places().len(),
         })?;
@@ -124,18 +152,6 @@ impl Dense {
         if !fits || !(whole || rows == 0) {
             return Err(FisherError::LayerShape(self.index).into());
         }
-        Ok(layer)
-    }
-
-    /// As [`shown`](Self::shown), and refused unless finite.
-    pub(crate) fn shown_finite<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
-    where
-        F: Scalar,
-        O: Layered<F> + ?Sized,
-    {
-        let layer = self.shown(objective)?;
-        self.finite(layer.input)?;
-        self.finite(layer.delta)?;
         Ok(layer)
     }
 

@@ -20,8 +20,8 @@ pub(crate) struct Factor<F> {
     fresh: Moments<F>,
     current: Inverse<F>,
     /// What counts from the next commit on, if it is staged.
-    next: Inverse<F>,
-    staged: bool,
+    pub(crate) next: Inverse<F>,
+    pub(crate) staged: bool,
     /// Rows that the moments take in at the next commit, of this width.
     pending: Vec<F>,
     /// The running variances after the step that was proposed.
@@ -135,21 +135,13 @@ impl<F: Decompose> Factor<F> {
         &mut self.fresh
     }
 
-    /// Stages the inverse by the moments so far and these rows, if there are any.
-    pub(crate) fn refresh(
-        &mut self,
-        rows: Option<ArrayView2<'_, F>>,
-        eps: f64,
-        refreshes: u64,
-    ) -> Result<(), Error> {
+    /// Takes the moments so far, and these rows, if there are any, for those that a refresh goes by.
+    pub(crate) fn gather(&mut self, rows: Option<ArrayView2<'_, F>>) -> Result<(), Error> {
         self.fresh.assign(&self.moments)?;
-        if let Some(rows) = rows {
-            self.fresh.update(rows)?;
-        }
-        self.prepare(eps, refreshes)
+        rows.map_or(Ok(()), |rows| self.fresh.update(rows))
     }
 
-    /// Stages the inverse by the moments that a refresh goes by.
+    /// Makes the inverse by the moments that a refresh goes by; it is staged when that is said.
     pub(crate) fn prepare(&mut self, eps: f64, refreshes: u64) -> Result<(), Error> {
         self.next.c.assign(&self.fresh.mean());
         match &mut self.work {
@@ -174,7 +166,6 @@ impl<F: Decompose> Factor<F> {
                 variance.for_each(|(to, &v)| *to = v.max(F::zero()));
             }
         }
-        self.staged = true;
         Ok(())
     }
 
@@ -220,13 +211,19 @@ impl<F: Decompose> Factor<F> {
 impl<F: Decompose> State<F> for Factor<F> {
     fn visit(&mut self, visitor: &mut dyn Visit<F>) {
         self.moments.visit(visitor);
-        let Inverse {
+        self.current.visit(visitor);
+    }
+}
+
+impl<F: Decompose> State<F> for Inverse<F> {
+    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
+        let Self {
             plain,
             scales,
             axes,
             c,
             variance,
-        } = &mut self.current;
+        } = self;
         if !scales.is_empty() {
             visitor.buffer("scales", &[scales.len()], scales);
         } else if variance.is_empty() {

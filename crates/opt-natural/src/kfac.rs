@@ -1,6 +1,6 @@
 use opt_core::{
-    Bound, Choice, Direction, Error, Fallback, FieldVisitor, Hyper, LayerPlace, Method, ParamMap,
-    Report, SampledFisher, Scalar, Staged, State, Tuned, Visit, each,
+    Bound, Choice, Error, Fallback, FieldVisitor, Hyper, LayerPlace, Method, ParamMap, Report,
+    SampledFisher, Scalar, State, Tuned, Visit, dot, each,
 };
 use opt_linalg::Decompose;
 use rayon::prelude::*;
@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use crate::FisherError;
 use crate::blocks::Blocks;
 use crate::dense::Dense;
-use crate::quadratic::{Along, Quadratic, products};
+use crate::quadratic::{Along, Measured, Quadratic, products};
+use crate::team::{Others, others};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 1 << 15;
@@ -175,88 +176,6 @@ impl Kfac {
             along: Default::default(),
         })
     }
-
-    /// The preconditioned gradient G⁻¹∇A⁻¹ alone, damped by `damping`, which stays. Only `damping`,
-    /// `decay` and `period` are read. Parameters outside of layers follow their plain gradient.
-    ///
-    /// # Errors
-    /// As [`Hyper::check`]; [`Error::Layer`].
-    pub fn direction<F: Decompose>(
-        &self,
-        params: &ParamMap,
-        places: &[LayerPlace],
-    ) -> Result<KfacDirection<F>, Error> {
-        let settings = KfacSettings {
-            damping: self.damping,
-            decay: self.decay,
-            period: self.period,
-        };
-        Ok(KfacDirection {
-            settings: Tuned::new::<F>(settings)?,
-            blocks: Blocks::new(Dense::all(params, places)?),
-            params: params.clone(),
-        })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct KfacSettings {
-    damping: f64,
-    decay: f64,
-    period: u64,
-}
-
-impl Hyper for KfacSettings {
-    fn fields(&mut self, visit: &mut FieldVisitor<'_>) {
-        visit.real("damping", &mut self.damping, Bound::NonNegative);
-        visit.real("decay", &mut self.decay, Bound::Unit);
-        visit.count("period", &mut self.period, 1);
-    }
-}
-
-/// The gradient as K-FAC preconditions it: made by [`Kfac::direction`].
-#[derive(Clone, Debug)]
-pub struct KfacDirection<F: Scalar> {
-    settings: Tuned<KfacSettings>,
-    params: ParamMap,
-    pub(crate) blocks: Blocks<F>,
-}
-
-opt_core::tune_by!(KfacDirection, settings);
-
-impl<F: Decompose, O: SampledFisher<F> + ?Sized> Direction<F, O> for KfacDirection<F> {
-    fn propose(&mut self, objective: &mut O, x: &[F], d: &mut [F]) -> Result<Report<F>, Error> {
-        self.params.check_len("x", x.len())?;
-        let (blocks, decay) = (&mut self.blocks, self.settings.decay);
-        let mut report = blocks.differentiate(objective, &self.params, x, d)?;
-        let (t, invert) = blocks.turn(self.settings.period);
-        blocks.sample(objective, x, t)?;
-        let damping = (self.settings.damping, 1.0);
-        let scale = inside(|| {
-            let scale = blocks.refresh(invert, decay, damping)?;
-            blocks.precondition(F::one(), d)?;
-            Ok::<_, Error>(scale)
-        })?;
-        if scale > 1.0 {
-            report.fallback = Some(Fallback::DampingRaised);
-        }
-        if blocks.vanishes(x, d) {
-            report.fallback = Some(Fallback::Vanishes);
-        }
-        Ok(report)
-    }
-}
-
-impl<F: Decompose> Staged for KfacDirection<F> {
-    fn commit(&mut self) {
-        self.blocks.commit();
-    }
-}
-
-impl<F: Decompose> State<F> for KfacDirection<F> {
-    fn visit(&mut self, visitor: &mut dyn Visit<F>) {
-        self.blocks.visit(visitor);
-    }
 }
 
 /// [`Kfac`] over an objective.
@@ -287,22 +206,27 @@ impl<F: Decompose> KfacMethod<F> {
     }
 
     /// Turns Δ into δθ, and makes θ after the step; gives M(δθ) if it was needed.
-    fn lengthen(&mut self, x: &[F], model: bool, lambda: f64) -> Result<Option<f64>, Error> {
+    fn lengthen(
+        &mut self,
+        others: Others<'_, F>,
+        x: &[F],
+        model: bool,
+        lambda: f64,
+    ) -> Result<Option<f64>, Error> {
         let fixed = self.hyper.step_size == StepSize::Fixed;
         let (mut alpha, mut mu, mut predicted) = (self.hyper.lr, self.hyper.momentum, None);
         if model {
-            let (blocks, rest, [d, v]) = (&mut self.blocks, &self.rest, &mut self.along);
+            let blocks = &mut self.blocks;
             blocks.along(&self.step, &self.velocity)?;
-            d.gather(0, blocks, (rest, &self.step));
-            v.gather(1, blocks, (rest, &self.velocity));
-            let [dd, dv, vv] = products(&self.step, &self.velocity);
+            let Measured { slope, curvature } = Measured::of(blocks, &mut self.along, others)?;
+            let rest = |v: &[F]| match blocks.rest.is_none() {
+                true => 0.0,
+                false => dot(&self.rest, v),
+            };
+            let penalty = products(&self.step, &self.velocity);
             let model = Quadratic {
-                slope: [d.slope, v.slope],
-                curvature: [
-                    d.curvature(d) + lambda * dd,
-                    d.curvature(v) + lambda * dv,
-                    v.curvature(v) + lambda * vv,
-                ],
+                slope: [rest(&self.step) + slope[0], rest(&self.velocity) + slope[1]],
+                curvature: std::array::from_fn(|k| curvature[k] + lambda * penalty[k]),
             };
             if !fixed {
                 let (a, m) = model.minimum();
@@ -347,20 +271,20 @@ impl<F: Decompose> KfacMethod<F> {
     }
 
     /// Writes Δ over the rest of the gradient, and stages the factors; gives the factor on λ.
-    fn propose(&mut self, invert: bool) -> Result<f64, Error> {
+    fn propose(&mut self, others: Others<'_, F>, invert: bool) -> Result<f64, Error> {
         let (blocks, hyper) = (&mut self.blocks, &*self.hyper);
         if !blocks.rest.is_none() {
             self.rest.copy_from_slice(&self.step);
         }
         let damping = (hyper.damping, self.scale);
-        let scale = blocks.refresh(invert, hyper.decay, damping)?;
-        blocks.precondition(-F::one(), &mut self.step)?;
+        let scale = blocks.refresh(others, invert, hyper.decay, damping)?;
+        blocks.precondition(others, -F::one(), &mut self.step)?;
         Ok(scale)
     }
 }
 
 /// Inside of the pool: else every product would wake it from outside.
-fn inside<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn inside<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::join(f, || ()).0
 }
 
@@ -372,7 +296,8 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
         let (blocks, step) = (&mut self.blocks, &mut self.step);
         let mut report = blocks.differentiate(objective, &self.params, x, step)?;
         blocks.sample(objective, x, t)?;
-        let mut scale = inside(|| self.propose(invert))?;
+        let team = others(&*objective);
+        let mut scale = inside(|| self.propose(team, invert))?;
         if scale > self.scale {
             report.fallback = Some(Fallback::DampingRaised);
         }
@@ -382,7 +307,8 @@ impl<F: Decompose, O: SampledFisher<F> + ?Sized> Method<F, O> for KfacMethod<F> 
             // Those labels are in the inverses.
             self.blocks.sample(objective, x, t | FRESH)?;
         }
-        let predicted = inside(|| self.lengthen(x, model, lambda))?;
+        let (team, at) = (others(&*objective), &*x);
+        let predicted = inside(|| self.lengthen(team, at, model, lambda))?;
         if self.blocks.vanishes(x, &self.step) {
             report.fallback = Some(Fallback::Vanishes);
         }

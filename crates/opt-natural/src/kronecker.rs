@@ -31,16 +31,13 @@ impl<F: Scalar> Factors<F> {
         self.g.assign(&other.g);
     }
 
-    /// self ← keep·self + (1 − keep)·(E[h̄h̄ᵀ], |T|·E[δδᵀ]) over samples and their positions T, of which
-    /// a dense layer has one.
+    /// self ← keep·self + weights·(Σh̄h̄ᵀ, Σδδᵀ) over the rows.
     pub(crate) fn blend(
         &mut self,
-        inputs: ArrayView2<'_, F>,
-        deltas: ArrayView2<'_, F>,
-        samples: usize,
+        (inputs, deltas): Rows<'_, F>,
+        [of_a, of_g]: [f64; 2],
         keep: f64,
     ) -> Result<(), Error> {
-        let [of_a, of_g] = weights(inputs.nrows(), samples, keep);
         let keep = F::of(keep);
         gram(F::of(of_a), inputs, keep, self.a.view_mut())?;
         gram(F::of(of_g), deltas, keep, self.g.view_mut())
@@ -50,13 +47,11 @@ impl<F: Scalar> Factors<F> {
     /// elements, and all sums on the way. `squares` is for sums of a column.
     pub(crate) fn fits(
         &self,
-        inputs: ArrayView2<'_, F>,
-        deltas: ArrayView2<'_, F>,
-        samples: usize,
+        (inputs, deltas): Rows<'_, F>,
+        weights: [f64; 2],
         keep: f64,
         squares: &mut Vec<f64>,
     ) -> bool {
-        let weights = weights(inputs.nrows(), samples, keep);
         let both = [(&self.a, inputs), (&self.g, deltas)].into_iter();
         both.zip(weights).all(|((old, rows), weight)| {
             squares.clear();
@@ -71,13 +66,48 @@ impl<F: Scalar> Factors<F> {
             })
         })
     }
+
+    /// Adds keep times the others; gives whether the diagonals, which bound all other elements, are finite.
+    pub(crate) fn add(&mut self, keep: f64, old: &Self) -> bool {
+        let keep = F::of(keep);
+        let mut both = [(&mut self.a, &old.a), (&mut self.g, &old.g)].into_iter();
+        both.all(|(to, old)| {
+            to.scaled_add(keep, old);
+            to.diag().iter().all(|v| v.is_finite())
+        })
+    }
+
+    /// Appends the lower triangles, row by row.
+    pub(crate) fn pack(&self, to: &mut Vec<F>) {
+        for matrix in [&self.a, &self.g] {
+            for (index, row) in matrix.rows().into_iter().enumerate() {
+                to.extend(row.iter().take(index + 1));
+            }
+        }
+    }
+
+    /// Takes the lower triangles from the front of `from`; above is 0, on all processes.
+    pub(crate) fn unpack(&mut self, from: &mut std::slice::Iter<'_, F>) {
+        for matrix in [&mut self.a, &mut self.g] {
+            for (index, mut row) in matrix.rows_mut().into_iter().enumerate() {
+                row.fill(F::zero());
+                let row = row.iter_mut().take(index + 1);
+                row.zip(from.by_ref()).for_each(|(to, &v)| *to = v);
+            }
+        }
+    }
 }
 
-/// What the sums of outer products are multiplied by. A delta is that of the sample, divided by the
-/// batch. The mean of δδᵀ over all rows times the positions of a sample is their sum over the samples'
-/// number, so that |T| is in it once.
-fn weights(rows: usize, samples: usize, keep: f64) -> [f64; 2] {
-    [(1.0 - keep) / rows as f64, (1.0 - keep) * samples as f64]
+/// Inputs h̄ and deltas δ.
+pub(crate) type Rows<'a, F> = (ArrayView2<'a, F>, ArrayView2<'a, F>);
+
+/// What the sums of outer products are multiplied by in (1 − keep)·(E[h̄h̄ᵀ], |T|·E[δδᵀ]), over samples and
+/// their positions T, of which a dense layer has one: for this many rows and samples, over all processes.
+///
+/// A delta is that of the sample, divided by the batch. The mean of δδᵀ over all rows times the positions
+/// of a sample is their sum over the samples' number, so that |T| is in it once.
+pub(crate) fn weights([rows, samples]: [f64; 2], keep: f64) -> [f64; 2] {
+    [(1.0 - keep) / rows, (1.0 - keep) * samples]
 }
 
 /// ((A + πγI)⁻¹, (G + γ/π·I)⁻¹), where π² is the ratio of their mean eigenvalues.

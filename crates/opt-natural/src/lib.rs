@@ -131,29 +131,30 @@ mod apply;
 mod block;
 mod blocks;
 mod coordinates;
-mod deal;
 mod dense;
 mod factor;
 mod fisher;
 mod kfac;
+mod kfac_direction;
 mod kronecker;
 mod natural_gradient;
 mod preconditioner;
 mod prong;
 mod quadratic;
+mod team;
 mod zoo;
 
 pub use coordinates::{ProngCoordinates, Whiten};
-pub use deal::Deal;
 pub use fisher::{FisherError, MAX_BLOCK, empirical_fisher, fisher, sampled_fisher};
-pub use kfac::{Kfac, KfacDirection, KfacMethod, StepSize};
+pub use kfac::{Kfac, KfacMethod, StepSize};
+pub use kfac_direction::KfacDirection;
 pub use natural_gradient::{
     Blocks, Curvature, Descent, NaturalDirection, NaturalGradient, NaturalMethod,
 };
 pub use opt_core::{
     Direction, Error, Fallback, FirstOrder, Fisher, Groups, Layer, LayerKind, LayerPlace, Layered,
-    Method, Objective, ObserveInputs, ParamMap, Reparametrized, Report, Rule, SampledFisher,
-    Snapshot, State, Train, Tune, Update,
+    Method, Objective, ObserveInputs, ParamMap, Processes, Reparametrized, Report, Rule,
+    SampledFisher, Snapshot, State, Team, Train, Tune, Update,
 };
 pub use opt_linalg::{
     Cholesky, DampedInverse, Decompose, Eigen, Eigh, Form, Moments, Whitening, WhiteningOptions,

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::apply::{Buffers, How, Side};
 use crate::dense::{Dense, Rest, recycle};
 use crate::factor::{Factor, Kept};
+use crate::team::{Others, make_all, others};
 use crate::{Extent, FisherError};
 
 /// Elements of statistics that are not worth a second thread.
@@ -146,32 +147,29 @@ impl<F: Decompose> ProngDirection<F> {
             },
         )?;
         if shown > 0 {
-            let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
-            self.stage_all(|factor, _| factor.prepare(eps, refreshes))?;
+            self.stage_all(others(&*objective))?;
         }
         Ok(shown)
     }
 
-    /// Stages new factors for all layers, or for none. A decomposition runs on the thread that calls
-    /// it, so the layers go side by side.
-    fn stage_all(
-        &mut self,
-        stage: impl Fn(&mut Factor<F>, usize) -> Result<(), opt_linalg::Error> + Sync,
-    ) -> Result<(), Error> {
-        let all = self.factors.par_iter_mut().enumerate();
-        // One by one: a factor of order 1,000 takes as long as all the small ones.
-        let done = all
-            .with_max_len(1)
-            .try_for_each(|(index, factor)| stage(factor, index));
-        if done.is_err() {
-            self.factors.iter_mut().for_each(Factor::unstage);
-        }
-        Ok(done?)
+    /// Stages new factors for all layers, or for none, by the moments that a refresh goes by. A decomposition
+    /// runs on the thread that calls it, so the layers go side by side.
+    fn stage_all(&mut self, others: Others<'_, F>) -> Result<(), Error> {
+        let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
+        let prepare = |_, factor: &mut Factor<F>| factor.prepare(eps, refreshes);
+        make_all(others, &mut self.factors, prepare, |factor| {
+            &mut factor.next
+        })?;
+        self.factors
+            .iter_mut()
+            .for_each(|factor| factor.staged = true);
+        Ok(())
     }
 
     /// Stages what the minibatch does to statistics and factors. Gives what it fell back to.
     fn follow(
         &mut self,
+        others: Others<'_, F>,
         layers: &[Layer<'_, F>],
         most: F,
         observed: bool,
@@ -216,7 +214,7 @@ impl<F: Decompose> ProngDirection<F> {
             let fallback = first.then_some(Fallback::Collecting);
             return Ok((Next { counts, keep: true }, fallback));
         }
-        let result = self.refreshed(layers, collect);
+        let result = self.refreshed(others, layers, collect);
         if first {
             result?;
         } else if result.is_err() {
@@ -256,13 +254,19 @@ impl<F: Decompose> ProngDirection<F> {
     }
 
     /// Stages factors from the statistics with this minibatch.
-    fn refreshed(&mut self, layers: &[Layer<'_, F>], collect: bool) -> Result<(), Error> {
-        let (eps, refreshes) = (self.settings.eps, self.counts.refreshes);
-        self.stage_all(|factor, index| {
+    fn refreshed(
+        &mut self,
+        others: Others<'_, F>,
+        layers: &[Layer<'_, F>],
+        collect: bool,
+    ) -> Result<(), Error> {
+        let all = self.factors.par_iter_mut().enumerate().with_max_len(1);
+        all.try_for_each(|(index, factor)| {
             let layer = layers.get(index).filter(|_| collect);
             let rows = layer.map(|layer| statistics(layer.input, factor.width()));
-            factor.refresh(rows, eps, refreshes)
-        })
+            factor.gather(rows)
+        })?;
+        self.stage_all(others)
     }
 
     /// Adds what the layers' gradients lack to `d`, preconditioned. Gives what no element of `d` is
@@ -302,13 +306,14 @@ impl<F: Decompose> ProngDirection<F> {
     /// outside. Gives whether x moves, too.
     fn learn(
         &mut self,
+        others: Others<'_, F>,
         layers: &[Layer<'_, F>],
         most: F,
         observed: bool,
         d: &mut [F],
     ) -> Result<(Next, Option<Fallback>, Option<f64>), Error> {
         let inside = || {
-            let (next, fallback) = self.follow(layers, most, observed)?;
+            let (next, fallback) = self.follow(others, layers, most, observed)?;
             let moves = next.counts.refreshes > 0;
             let bound = moves.then(|| self.precondition(layers, d)).transpose()?;
             Ok((next, fallback, bound))
@@ -337,7 +342,8 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
         self.rest.find(&self.params, &self.layers, d)?;
         let mut layers = recycle(std::mem::take(&mut self.shown));
         let most = Dense::show_all(&self.layers, &*objective, &mut layers)?;
-        let (mut next, fallback, bound) = self.learn(&layers, most, observed > 0, d)?;
+        let team = others(&*objective);
+        let (mut next, fallback, bound) = self.learn(team, &layers, most, observed > 0, d)?;
         self.shown = recycle(layers);
         (report.fallback, report.moves) = (fallback, bound.is_some());
         // Rounding adds less than twice as much, up to a million rows.

@@ -1,34 +1,27 @@
 //! K-FAC's quadratic model of the loss along its direction and its last step.
 
-use opt_core::{Scalar, dot};
+use opt_core::{Error, Scalar, dot};
 use opt_linalg::Decompose;
 
 use crate::blocks::Blocks;
+use crate::team::{Others, sum_numbers};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 1 << 15;
 
-/// How the loss changes along a vector v.
+/// How the loss changes along a vector v, by the rows of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Along {
-    /// gᵀv.
-    pub(crate) slope: f64,
+    /// gᵀv, but for what the gradient has beside the layers' rows.
+    slope: f64,
     /// gₙᵀv of every sample n for a drawn label, divided by the batch, as the deltas are.
     drawn: Vec<f64>,
 }
 
 impl Along {
-    /// Of vector number `which` that the layers were measured along, with what else the gradient has.
-    pub(crate) fn gather<F: Decompose>(
-        &mut self,
-        which: usize,
-        blocks: &Blocks<F>,
-        (rest, v): (&[F], &[F]),
-    ) {
-        self.slope = match blocks.rest.is_none() {
-            true => 0.0,
-            false => dot(rest, v),
-        };
+    /// Of vector number `which` that the layers were measured along.
+    fn gather<F: Decompose>(&mut self, which: usize, blocks: &Blocks<F>) {
+        self.slope = 0.0;
         self.drawn.clear();
         for block in &blocks.all {
             self.slope += block.slope[which];
@@ -37,10 +30,36 @@ impl Along {
             all.for_each(|(sum, drawn)| *sum += drawn);
         }
     }
+}
 
-    /// vᵀFw: the mean over the samples of gₙᵀv·gₙᵀw.
-    pub(crate) fn curvature(&self, other: &Self) -> f64 {
-        dot(&self.drawn, &other.drawn) * self.drawn.len() as f64
+/// What the rows of all processes say of the two vectors that the layers were measured along.
+pub(crate) struct Measured {
+    /// gᵀΔ, gᵀv, but for what the gradient has beside the rows.
+    pub(crate) slope: [f64; 2],
+    /// ΔᵀFΔ, ΔᵀFv, vᵀFv: the mean over the samples of gₙᵀv·gₙᵀw.
+    pub(crate) curvature: [f64; 3],
+}
+
+impl Measured {
+    pub(crate) fn of<F: Decompose>(
+        blocks: &Blocks<F>,
+        along: &mut [Along; 2],
+        others: Others<'_, F>,
+    ) -> Result<Self, Error> {
+        for (which, along) in along.iter_mut().enumerate() {
+            along.gather(which, blocks);
+        }
+        let [d, v] = &*along;
+        let squares = [(d, d), (d, v), (v, v)].map(|(a, b)| dot(&a.drawn, &b.drawn));
+        let [dd, dv, vv] = squares;
+        let mut sums = [d.slope, v.slope, dd, dv, vv];
+        sum_numbers(others, Ok(()), &mut sums)?;
+        let [d, v, curvature @ ..] = sums;
+        let samples = blocks.all.first().map_or(0.0, |block| block.total[1]);
+        Ok(Self {
+            slope: [d, v],
+            curvature: curvature.map(|sum| sum * samples),
+        })
     }
 }
 

@@ -83,6 +83,10 @@ macro_rules! forward_objective {
                 self.$inner.layer(index)
             }
 
+            fn team(&self) -> Option<&dyn $crate::Team<F>> {
+                self.$inner.team()
+            }
+
             fn observe(
                 &mut self,
                 x: &[F],

@@ -3,7 +3,7 @@ pub use ndarray::{ArrayView1 as VectorView, ArrayView2 as MatrixView};
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use super::Objective;
+use super::{Objective, Team};
 use crate::error::Error;
 use crate::params::ParamMap;
 use crate::scalar::Scalar;
@@ -113,6 +113,12 @@ pub trait Layered<F: Scalar>: Objective<F> {
     /// Layer `index`, counted from the input, as the last call of [`Objective::grad`] left it;
     /// `None` before the first call or beyond the last layer.
     fn layer(&self, index: usize) -> Option<Layer<'_, F>>;
+
+    /// This process's part of the minibatch and the others, if several have one together; by default
+    /// there is only this one. [`layer`](Self::layer) shows all parts: whoever does not ask is right, too.
+    fn team(&self) -> Option<&dyn Team<F>> {
+        None
+    }
 
     /// Runs the next `samples` samples of the model's statistics set through the network, without
     /// dropout, and shows the inputs of every layer, piece by piece. Gives how many samples it has

@@ -3,6 +3,7 @@
 mod counted;
 mod curvature;
 mod layered;
+mod team;
 
 pub use counted::{Call, Counted};
 pub use curvature::{GaussNewton, HessianDiag, HessianProduct, PerSample};
@@ -10,6 +11,7 @@ pub use layered::{
     Fisher, Layer, LayerKind, LayerPlace, Layered, MatrixView, ObserveInputs, Reparametrized,
     SampledFisher, VectorView,
 };
+pub use team::{Processes, Team};
 
 use crate::error::Error;
 use crate::params::ParamMap;

@@ -2,11 +2,11 @@
 
 use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, Value};
 use opt_mpi::{AllReduced, Ranks};
-use opt_natural::{Deal, Kfac, Prong};
+use opt_natural::{Kfac, Prong};
 use opt_nn::Mlp;
 
 use crate::Outcome;
-use crate::model::{Certain, loaded, mine, near, same_bits, spec, start, whole};
+use crate::model::{Certain, Gathering, loaded, mine, near, same_bits, spec, start, whole};
 
 type All = AllReduced<Mlp<f64>, f64>;
 
@@ -74,31 +74,40 @@ pub(crate) fn check(ranks: &Ranks) -> Outcome {
     products(ranks)
 }
 
+/// Factors and gradient that are summed, and inverses that are dealt out; with a model of its own step
+/// size, and as a direction.
 fn kfac(ranks: &Ranks) -> Outcome {
-    let mut all = AllReduced::weighted(Certain(mine(ranks)), ranks, |certain| {
-        PerSample::<f64>::samples(&certain.0)
-    });
-    let mut one = Certain(whole());
+    let all = || {
+        AllReduced::weighted(Certain(mine(ranks)), ranks, |certain| {
+            PerSample::<f64>::samples(&certain.0)
+        })
+    };
+    let (mut all, mut gathering, mut one) = (all(), Gathering(all()), Certain(whole()));
     let (mut x, mut y, mut z) = (start(), start(), start());
     let method = || Kfac::default().method(one.params(), one.places());
-    let (mut there, mut dealt, mut here) = (method()?, method()?, method()?);
-    let others = ranks.clone();
-    dealt.deal(Deal::new(
-        ranks.rank(),
-        ranks.size(),
-        move |from, done, state| others.share(from, done, state),
-    ));
+    let (mut there, mut gathered, mut here) = (method()?, method()?, method()?);
     for _ in 0..7 {
         let (a, b) = (there.step(&mut all, &mut x)?, here.step(&mut one, &mut y)?);
         assert_eq!(a.fallback, b.fallback);
-        dealt.step(&mut all, &mut z)?;
+        gathered.step(&mut gathering, &mut z)?;
     }
     near("kfac", &x, &y, 1e-8);
-    // Inverted by layer, each on one rank: on one kind of processor the same bits.
-    same_bits("kfac, dealt out", &z, &x);
-    let states = [&mut there, &mut dealt].map(|kfac| Snapshot::take(&mut [("", kfac)]));
-    let [a, b] = states;
-    assert_eq!(a?, b?);
+    near("kfac of gathered rows", &z, &y, 1e-8);
+    // The same on all ranks, to the bit: what one saves all can load.
+    let mut own = x.clone();
+    ranks.broadcast(&mut own)?;
+    same_bits("kfac's parameters", &x, &own);
+    let before = Snapshot::take(&mut [("", &mut there)])?;
+    ranks.share::<f64>(0, Ok(()), &mut there)?;
+    let shared = Snapshot::take(&mut [("", &mut there)])?;
+    assert!(shared == before, "states of the ranks differ");
+
+    let direction = || Kfac::default().direction::<f64>(one.params(), one.places());
+    let (mut there, mut here) = (direction()?, direction()?);
+    let (mut d, mut expected) = (x.clone(), x.clone());
+    there.propose(&mut all, &x, &mut d)?;
+    here.propose(&mut one, &x, &mut expected)?;
+    near("kfac's direction", &d, &expected, 1e-8);
     Ok(())
 }
 

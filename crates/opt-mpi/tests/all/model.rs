@@ -104,3 +104,40 @@ impl SampledFisher<f64> for Certain {
         opt_core::Fisher::factor(&mut self.0, x, 1)
     }
 }
+
+/// Hides that there are other ranks, whose rows are then gathered.
+pub(crate) struct Gathering<O>(pub(crate) O);
+
+impl<O: Objective<f64>> Objective<f64> for Gathering<O> {
+    fn params(&self) -> &ParamMap {
+        self.0.params()
+    }
+
+    fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
+        self.0.value(x)
+    }
+
+    fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        self.0.grad(x, g)
+    }
+}
+
+impl<O: Layered<f64>> Layered<f64> for Gathering<O> {
+    fn places(&self) -> &[LayerPlace] {
+        self.0.places()
+    }
+
+    fn deltas(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
+        self.0.deltas(x, g)
+    }
+
+    fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
+        self.0.layer(index)
+    }
+}
+
+impl<O: SampledFisher<f64>> SampledFisher<f64> for Gathering<O> {
+    fn sample(&mut self, x: &[f64], seed: u64) -> Result<(), Error> {
+        self.0.sample(x, seed)
+    }
+}
