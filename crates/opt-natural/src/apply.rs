@@ -314,6 +314,7 @@ mod tests {
         let statistics = wave::<F>(3 * n, n, 0.4);
         factor.begin().update(statistics.view()).unwrap();
         factor.prepare(0.3, 0).unwrap();
+        factor.staged = true;
         let (input, delta) = (wave::<F>(rows, n, 0.9), wave::<F>(rows, fan_out, 1.3));
         let layer = Layer::new(input.view(), delta.view());
         let both = [Side::Batch, Side::Gradient].map(|side| {

@@ -2,22 +2,10 @@
 
 use opt_core::{Fisher, Layered, Objective, SampledFisher};
 use opt_mpi::{AllReduced, Ranks};
-use opt_nn::{Activation, Convolution, Init, Layer, Mlp, Spec};
+use opt_nn::{Init, Mlp};
 
 use crate::Outcome;
-use crate::model::{ROWS, loaded, mine, near, start, whole};
-
-fn convolutional() -> Spec {
-    let mut spec = Spec::classifier(&[64, 10], Activation::Tanh);
-    let convolution = Convolution {
-        kernel: 3,
-        stride: 1,
-        padding: 1,
-    };
-    spec.image = Some([8, 8, 1]);
-    (spec.layers).insert(0, Layer::convolution(3, convolution, Activation::Tanh));
-    spec
-}
+use crate::model::{ROWS, convolutional, loaded, mine, near, start, whole};
 
 fn compare(all: &AllReduced<Mlp<f64>, f64>, one: &Mlp<f64>) {
     for index in 0..one.places().len() {

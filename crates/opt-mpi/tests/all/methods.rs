@@ -3,10 +3,12 @@
 use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, Value};
 use opt_mpi::{AllReduced, Ranks};
 use opt_natural::{Kfac, Prong};
-use opt_nn::Mlp;
+use opt_nn::{Init, Mlp, Spec};
 
 use crate::Outcome;
-use crate::model::{Certain, Gathering, loaded, mine, near, same_bits, spec, start, whole};
+use crate::model::{
+    Certain, Gathering, ROWS, convolutional, loaded, mine, near, same_bits, spec, start, whole,
+};
 
 type All = AllReduced<Mlp<f64>, f64>;
 
@@ -69,30 +71,42 @@ pub(crate) fn check(ranks: &Ranks) -> Outcome {
             _ => compare(ranks, there, here, &[])?,
         }
     }
-    kfac(ranks)?;
+    kfac(ranks, &spec())?;
+    kfac(ranks, &convolutional())?;
     observed(ranks)?;
     products(ranks)
 }
 
 /// Factors and gradient that are summed, and inverses that are dealt out; with a model of its own step
 /// size, and as a direction.
-fn kfac(ranks: &Ranks) -> Outcome {
+fn kfac(ranks: &Ranks, spec: &Spec) -> Outcome {
     let all = || {
-        AllReduced::weighted(Certain(mine(ranks)), ranks, |certain| {
-            PerSample::<f64>::samples(&certain.0)
+        let mine = loaded(spec.clone(), ranks.part(ROWS));
+        AllReduced::weighted(Certain::new(mine), ranks, |certain| {
+            PerSample::<f64>::samples(&certain.net)
         })
     };
-    let (mut all, mut gathering, mut one) = (all(), Gathering(all()), Certain(whole()));
-    let (mut x, mut y, mut z) = (start(), start(), start());
+    let one = loaded(spec.clone(), 0..ROWS);
+    let start = one.init(Init::LeCun, 3);
+    let (mut all, mut gathering, mut one) = (all(), Gathering(all()), Certain::new(one));
+    let (mut x, mut y, mut z) = (start.clone(), start.clone(), start);
     let method = || Kfac::default().method(one.params(), one.places());
     let (mut there, mut gathered, mut here) = (method()?, method()?, method()?);
+    let mut bytes = [0; 2];
     for _ in 0..7 {
-        let (a, b) = (there.step(&mut all, &mut x)?, here.step(&mut one, &mut y)?);
-        assert_eq!(a.fallback, b.fallback);
+        let before = ranks.traffic().bytes;
+        let a = there.step(&mut all, &mut x)?;
+        let between = ranks.traffic().bytes;
         gathered.step(&mut gathering, &mut z)?;
+        let after = ranks.traffic().bytes;
+        let b = here.step(&mut one, &mut y)?;
+        assert_eq!(a.fallback, b.fallback);
+        bytes = [between - before, after - between];
     }
     near("kfac", &x, &y, 1e-8);
     near("kfac of gathered rows", &z, &y, 1e-8);
+    // Of a convolution there are many more rows than columns.
+    assert!(spec.image.is_none() || 2 * bytes[0] < bytes[1], "{bytes:?}");
     // The same on all ranks, to the bit: what one saves all can load.
     let mut own = x.clone();
     ranks.broadcast(&mut own)?;
@@ -101,6 +115,15 @@ fn kfac(ranks: &Ranks) -> Outcome {
     ranks.share::<f64>(0, Ok(()), &mut there)?;
     let shared = Snapshot::take(&mut [("", &mut there)])?;
     assert!(shared == before, "states of the ranks differ");
+    // What one rank alone sees is refused on all.
+    let infinite = all.inner.net.layer(0).ok_or("no layer")?.delta.to_owned() * f64::INFINITY;
+    all.inner.shown = Some(infinite).filter(|_| ranks.rank() == 1);
+    let error = there.step(&mut all, &mut x).expect_err("infinite deltas");
+    assert!(error.to_string().contains("layer0.weight"), "{error}");
+    same_bits("x of a refused step", &x, &own);
+    let refused = Snapshot::take(&mut [("", &mut there)])?;
+    assert!(refused == before, "the state of a refused step");
+    all.inner.shown = None;
 
     let direction = || Kfac::default().direction::<f64>(one.params(), one.places());
     let (mut there, mut here) = (direction()?, direction()?);

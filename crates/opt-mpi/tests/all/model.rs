@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{Array2, s};
 use opt_core::{Error, Layer, LayerPlace, Layered, Objective, ParamMap, SampledFisher, Scalar};
 use opt_mpi::Ranks;
-use opt_nn::{Activation, Init, Mlp, Spec, Target};
+use opt_nn::{Activation, Convolution, Init, Layer as Of, Mlp, Spec, Target};
 
 /// Of the minibatch that all ranks have together: an odd number, so that their parts differ.
 pub(crate) const ROWS: usize = 53;
@@ -13,6 +13,18 @@ pub(crate) const ROWS: usize = 53;
 pub(crate) fn spec() -> Spec {
     let mut spec = Spec::classifier(&[64, 9, 10], Activation::Tanh);
     spec.l2 = 0.01;
+    spec
+}
+
+pub(crate) fn convolutional() -> Spec {
+    let mut spec = Spec::classifier(&[64, 10], Activation::Tanh);
+    let convolution = Convolution {
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
+    spec.image = Some([8, 8, 1]);
+    (spec.layers).insert(0, Of::convolution(3, convolution, Activation::Tanh));
     spec
 }
 
@@ -69,39 +81,53 @@ pub(crate) fn same_bits<F: Scalar>(what: &str, found: &[F], expected: &[F]) {
 
 /// A model whose labels depend on no seed, so that they are the same however the samples are dealt:
 /// "drawn" is the first column of the Fisher matrix's factor.
-pub(crate) struct Certain(pub(crate) Mlp<f64>);
+pub(crate) struct Certain {
+    pub(crate) net: Mlp<f64>,
+    /// What the first layer's deltas are said to be.
+    pub(crate) shown: Option<Array2<f64>>,
+}
+
+impl Certain {
+    pub(crate) fn new(net: Mlp<f64>) -> Self {
+        Self { net, shown: None }
+    }
+}
 
 impl Objective<f64> for Certain {
     fn params(&self) -> &ParamMap {
-        self.0.params()
+        self.net.params()
     }
 
     fn value(&mut self, x: &[f64]) -> Result<f64, Error> {
-        self.0.value(x)
+        self.net.value(x)
     }
 
     fn grad(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
-        self.0.grad(x, g)
+        self.net.grad(x, g)
     }
 }
 
 impl Layered<f64> for Certain {
     fn places(&self) -> &[LayerPlace] {
-        self.0.places()
+        self.net.places()
     }
 
     fn deltas(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, Error> {
-        self.0.deltas(x, g)
+        self.net.deltas(x, g)
     }
 
     fn layer(&self, index: usize) -> Option<Layer<'_, f64>> {
-        self.0.layer(index)
+        let mut layer = self.net.layer(index)?;
+        if let Some(delta) = self.shown.as_ref().filter(|_| index == 0) {
+            layer.delta = delta.view();
+        }
+        Some(layer)
     }
 }
 
 impl SampledFisher<f64> for Certain {
     fn sample(&mut self, x: &[f64], _: u64) -> Result<(), Error> {
-        opt_core::Fisher::factor(&mut self.0, x, 1)
+        opt_core::Fisher::factor(&mut self.net, x, 1)
     }
 }
 
