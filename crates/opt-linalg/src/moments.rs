@@ -1,4 +1,4 @@
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use opt_core::{Bound, Scalar, State, Visit, dot};
 
 use crate::Error;
@@ -95,6 +95,84 @@ impl<F: Scalar> Moments<F> {
         self.lower.view()
     }
 
+    /// As [`lower`](Self::lower), to be overwritten: by the sum of the parts of a [union](Self::part_of).
+    pub fn lower_mut(&mut self) -> ArrayViewMut2<'_, F> {
+        self.lower.view_mut()
+    }
+
+    /// Makes of these moments what their N vectors bring to those of a union, of `count` vectors with
+    /// this mean, where the others are elsewhere: N/count·(Σ + (μ − mean)(μ − mean)ᵀ). The sum over all
+    /// parts is the covariance of the union.
+    ///
+    /// # Errors
+    /// [`Error::Width`] for a mean of another length, and [`Error::Core`] unless there are as many
+    /// vectors in the union, or more; then nothing has changed.
+    pub fn part_of(&mut self, count: f64, mean: ArrayView1<'_, F>) -> Result<(), Error> {
+        if mean.len() != self.mean.len() {
+            return Err(Error::Width {
+                what: "mean",
+                expected: self.width,
+                found: mean.len(),
+            });
+        }
+        let share = self.count / count;
+        if !(0.0..=1.0).contains(&share) {
+            let (name, value) = ("count", count);
+            return Err(Error::Core(opt_core::Error::Argument { name, value }));
+        }
+        Zip::from(&mut self.shift)
+            .and(&self.mean)
+            .and(&mean)
+            .for_each(|shift, &own, &all| *shift = own - all);
+        self.blend(share, share, None);
+        self.mean.assign(&mean);
+        self.count = count;
+        Ok(())
+    }
+
+    /// Adds the vectors that other moments are of.
+    ///
+    /// # Errors
+    /// [`Error::Width`] if those are of another width, [`Error::Overflow`] if the sum does not fit into the
+    /// type. Then nothing has changed.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        if self.mean.len() != other.mean.len() {
+            return Err(Error::Width {
+                what: "moments",
+                expected: self.width,
+                found: other.width,
+            });
+        }
+        let count = self.count + other.count;
+        if other.count <= 0.0 {
+            return Ok(());
+        }
+        let p = other.count / count;
+        Zip::from(&mut self.shift)
+            .and(&other.mean)
+            .and(&self.mean)
+            .for_each(|shift, &new, &old| *shift = new - old);
+        // The diagonal bounds the rest.
+        let diagonal = self.lower.diag().into_iter().zip(other.lower.diag());
+        let mut all = diagonal.zip(&self.shift);
+        let fits = all.all(|((old, new), shift)| {
+            let between = p * (1.0 - p) * shift.f64() * shift.f64();
+            F::of(2.0 * ((1.0 - p) * old.f64() + p * new.f64() + between)).is_finite()
+        });
+        if !fits {
+            return Err(Error::Overflow {
+                what: "the covariance",
+            });
+        }
+        self.blend(1.0 - p, p * (1.0 - p), Some((p, &other.lower)));
+        let p = F::of(p);
+        Zip::from(&mut self.mean)
+            .and(&self.shift)
+            .for_each(|mean, &shift| *mean += p * shift);
+        self.count = count;
+        Ok(())
+    }
+
     /// Σ, of shape (width, width), exactly symmetric.
     pub fn covariance(&self) -> Array2<F> {
         let mut full = self.lower.clone();
@@ -166,6 +244,21 @@ impl<F: Scalar> Moments<F> {
             .for_each(|old, &new| *old += p * (new - *old));
         self.count += rows as f64;
         Ok(())
+    }
+
+    /// Σ ← keep·Σ + between·shift·shiftᵀ + p·other, in the lower triangle. Without a share of it Σ may be
+    /// anything.
+    fn blend(&mut self, keep: f64, between: f64, other: Option<(f64, &Array2<F>)>) {
+        let (keep, between) = (F::of(keep), F::of(between));
+        for (i, mut row) in self.lower.rows_mut().into_iter().enumerate() {
+            let row = row.iter_mut().take(i + 1).enumerate();
+            let scaled = between * self.shift[i];
+            row.for_each(|(j, v)| {
+                let own = if keep.is_zero() { F::zero() } else { keep * *v };
+                let theirs = other.map_or(F::zero(), |(p, other)| F::of(p) * other[[i, j]]);
+                *v = own + scaled * self.shift[j] + theirs;
+            });
+        }
     }
 
     /// Σ ← (1−p)·Σ + p/rows·(Σ (x − mean)(x − mean)ᵀ + shift·shiftᵀ), in the lower triangle, with

@@ -276,3 +276,61 @@ fn a_snapshot_continues_bit_for_bit() {
     assert_eq!(moments.mean(), restored.mean());
     assert_eq!(moments.lower(), restored.lower());
 }
+
+#[test]
+fn the_parts_of_a_union_add_up_to_it_and_merged_moments_are_of_all_vectors() {
+    let x = samples(90, 6, 5);
+    let (mean, covariance) = weighted(&x, &[1.0; 90]);
+    let mut merged = streamed(&x.slice(s![..50, ..]).to_owned(), &[20, 30]);
+    let other = streamed(&x.slice(s![50.., ..]).to_owned(), &[40]);
+    merged.merge(&other).unwrap();
+    assert_eq!(merged.count(), 90.0);
+    close(&merged, &mean, &covariance, 1e-13);
+    // Into none, and of none.
+    let mut empty = Moments::new(6);
+    empty.merge(&other).unwrap();
+    assert_eq!(empty.covariance(), other.covariance());
+    merged.merge(&Moments::new(6)).unwrap();
+    close(&merged, &mean, &covariance, 1e-13);
+
+    let mut sum = Moments::new(6);
+    let mut parts = [0..20, 20..50, 50..90, 0..0].map(|rows| {
+        let rows = x.slice(s![rows, ..]).to_owned();
+        match rows.nrows() {
+            0 => Moments::new(6),
+            n => streamed(&rows, &[n]),
+        }
+    });
+    sum.merge(&parts[0]).unwrap();
+    sum.part_of(90.0, mean.view()).unwrap();
+    for part in &mut parts[1..] {
+        part.part_of(90.0, mean.view()).unwrap();
+        let mut lower = sum.lower_mut();
+        lower += &part.lower();
+    }
+    assert_eq!(sum.count(), 90.0);
+    close(&sum, &mean, &covariance, 1e-13);
+}
+
+#[test]
+fn what_does_not_fit_is_not_merged() {
+    let mut moments = streamed(&samples(9, 3, 1), &[9]);
+    let before = moments.clone();
+    let refused = moments.merge(&Moments::new(4));
+    assert!(matches!(refused, Err(Error::Width { .. })));
+    let mut ends = [-1.3e154, 1.3e154].map(|far| {
+        let mut moments = Moments::new(3);
+        moments.update(array![[far, 0.0, 0.0]].view()).unwrap();
+        moments
+    });
+    let [left, right] = &mut ends;
+    let refused = left.merge(right);
+    assert!(matches!(refused, Err(Error::Overflow { .. })));
+    assert_eq!(left.mean(), array![-1.3e154, 0.0, 0.0]);
+    let refused = moments.part_of(8.0, array![0.0, 0.0, 0.0].view());
+    assert!(matches!(refused, Err(Error::Core(_))));
+    let refused = moments.part_of(9.0, array![0.0].view());
+    assert!(matches!(refused, Err(Error::Width { .. })));
+    assert_eq!(moments.covariance(), before.covariance());
+    assert_eq!(moments.mean(), before.mean());
+}

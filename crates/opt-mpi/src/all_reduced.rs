@@ -23,8 +23,8 @@ use crate::rows::Rows;
 /// process that sums over the same parts in the same order they do not.
 ///
 /// Every method runs on it unchanged, SGD as L-BFGS, SCG or Hessian-free: every rank runs the same
-/// method, with the same settings and seeds, and takes the same steps. PRONG sees the rows of all ranks'
-/// minibatches ([`Layered`](opt_core::Layered)), K-FAC sums over them ([`Team`](opt_core::Team)).
+/// method, with the same settings and seeds, and takes the same steps. K-FAC and PRONG sum
+/// over the rows of all ranks' minibatches ([`Team`](opt_core::Team)).
 ///
 /// An evaluation that fails on one rank fails with the same error on all, so that no rank has moved; a
 /// loss that is not finite on one is not finite on all. x must be the same on all ranks, which every

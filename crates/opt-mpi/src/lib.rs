@@ -51,10 +51,10 @@
 //! [`Ranks::traffic`] counts them.
 //!
 //! # K-FAC and PRONG
-//! K-FAC makes its factors and its gradient of each rank's own rows, and sums them over the ranks; each
-//! rank inverts the factors of every R-th layer, and hands them to the others. PRONG sees the layers' rows of
-//! all ranks, and so has the statistics of the union; each rank decomposes those of every R-th layer. Nothing
-//! need be said for it: [`AllReduced`] brings its ranks along.
+//! They make their statistics and the gradient of each rank's own rows, and sum them over the ranks: of a
+//! convolution far fewer numbers than its patches. Each rank decomposes the statistics of every R-th layer,
+//! and hands the result to the others. Nothing need be said for it: [`AllReduced`] brings its ranks along.
+//! The inputs of a statistics set, by which PRONG whitens before its first update, are shown to all ranks.
 //!
 //! # Threads and processes
 //! MPI must provide `MPI_THREAD_SERIALIZED`, as Open MPI and MPICH do. Start one process on each machine,

@@ -109,7 +109,8 @@ impl<F: Element, O: Layered<F>> Team<F> for AllReduced<O, F> {
 /// which all ranks do together. Deltas are those of the mean over all samples.
 ///
 /// The gathered rows of a layer of n inputs and m outputs are Σnᵣ·(n + m) numbers, received by every rank
-/// and kept there. K-FAC does without: it sums its factors, of n² + m² numbers, by [`team`](Self::team).
+/// and kept there. K-FAC and PRONG do without: they sum statistics, of n² and m² numbers, by
+/// [`team`](Self::team).
 impl<F: Element, O: Layered<F>> Layered<F> for AllReduced<O, F> {
     fn places(&self) -> &[LayerPlace] {
         self.inner.places()

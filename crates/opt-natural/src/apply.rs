@@ -1,7 +1,7 @@
 //! The direction of one dense layer from its inverse, by the side that takes fewer products: the
 //! rows of the minibatch, or those of the gradient.
 
-use ndarray::{Array1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip};
 use opt_core::{Error, Layer, Scalar, all_finite, dot, each, greatest};
 use opt_linalg::{Decompose, gemm};
 use rayon::prelude::*;
@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::FisherError;
 use crate::dense::Dense;
 use crate::factor::{Factor, Inverse};
+use crate::team::Others;
 
 /// Which rows are multiplied by the inverse P.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +33,18 @@ impl Side {
 }
 
 /// What a layer's direction depends on, beside its factor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct How {
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a, F> {
     pub(crate) eps: f64,
     /// Of the running variances, with the diagonal correction.
     pub(crate) decay: Option<f64>,
     pub(crate) side: Side,
     /// Whether the gradient of the weight has a part beside δᵀh, which is in `d`.
     pub(crate) rest: bool,
+    /// Those that have the other rows, for [`Side::Gradient`].
+    pub(crate) others: Others<'a, F>,
+    /// Rows over all of them.
+    pub(crate) rows: f64,
 }
 
 /// Buffers of a preconditioning, shared by the layers; they grow to the largest.
@@ -64,7 +69,7 @@ impl<F: Decompose> Factor<F> {
         &mut self,
         dense: &Dense,
         layer: &Layer<'_, F>,
-        how: How,
+        how: How<'_, F>,
         buffers: &mut Buffers<F>,
         d: &mut [F],
     ) -> Result<Option<f64>, Error> {
@@ -82,8 +87,16 @@ impl<F: Decompose> Factor<F> {
             let (zero, one) = (F::zero(), F::one());
             let axes = inverse.axes.t();
             gemm(one, centred.view(), axes, zero, whitened.view_mut())?;
-            followed.assign(&inverse.variance);
-            follow(followed, whitened.view(), decay);
+            // As many pixels in each row.
+            let pixels = rows as f64 / layer.input.nrows().max(1) as f64;
+            let fresh = (1.0 - decay) / (how.rows * pixels);
+            let sums = squares(whitened.view(), F::of(fresh), &mut buffers.along);
+            sum(how.others, sums)?;
+            let keep = F::of(decay);
+            Zip::from(&mut *followed)
+                .and(&inverse.variance)
+                .and(&ArrayView1::from(&*sums))
+                .for_each(|to, &v, &new| *to = keep * v + new);
             if !followed.as_slice().is_some_and(all_finite) {
                 return Ok(None);
             }
@@ -99,7 +112,8 @@ impl<F: Decompose> Factor<F> {
         if how.side == Side::Gradient {
             let wide = shaped(&mut buffers.wide, dense.weight.len() / n.max(1), n)?;
             let side = (centred.view(), wide, &*buffers.scales);
-            return by_gradient(inverse, (dense, layer), how, side, thin, d).map(Some);
+            let work = (thin, &mut buffers.along);
+            return by_gradient(inverse, (dense, layer), how, side, work, d).map(Some);
         }
         inverse.product(how, centred.view(), whitened.view_mut(), thin)?;
         buffers
@@ -114,7 +128,7 @@ impl<F: Decompose> Inverse<F> {
     /// What is centred, or scaled along the axes, times the inverse, or the axes.
     fn product(
         &self,
-        how: How,
+        how: How<'_, F>,
         x: ArrayView2<'_, F>,
         out: ArrayViewMut2<'_, F>,
         thin: &mut Vec<F>,
@@ -165,9 +179,9 @@ fn by_batch<F: Decompose>(
 fn by_gradient<F: Decompose>(
     inverse: &Inverse<F>,
     (dense, layer): (&Dense, &Layer<'_, F>),
-    how: How,
+    how: How<'_, F>,
     (rows, mut wide, scales): (ArrayView2<'_, F>, ArrayViewMut2<'_, F>, &[F]),
-    thin: &mut Vec<F>,
+    (thin, sums): (&mut Vec<F>, &mut Vec<F>),
     d: &mut [F],
 ) -> Result<f64, Error> {
     let (zero, one) = (F::zero(), F::one());
@@ -184,6 +198,7 @@ fn by_gradient<F: Decompose>(
         zero,
         whole.map_err(Error::objective)?,
     )?;
+    sum(how.others, wide.as_slice_mut().unwrap_or_default())?;
     let pixels = wide.dim();
     let rest =
         ArrayView2::from_shape(pixels, &d[dense.weight.clone()]).map_err(Error::objective)?;
@@ -203,10 +218,13 @@ fn by_gradient<F: Decompose>(
     let to = ArrayViewMut2::from_shape(pixels, &mut d[dense.weight.clone()]);
     inverse.product(how, wide.view(), to.map_err(Error::objective)?, thin)?;
     if let Some(bias) = dense.bias.clone() {
-        let bias = &mut d[bias];
+        sums.clear();
+        sums.resize(dense.fan_out, F::zero());
         for delta in layer.delta.rows() {
-            (bias.iter_mut().zip(delta)).for_each(|(b, &d)| *b += d);
+            (sums.iter_mut().zip(delta)).for_each(|(sum, &d)| *sum += d);
         }
+        sum(how.others, sums)?;
+        (d[bias].iter_mut().zip(&*sums)).for_each(|(b, &sum)| *b += sum);
         for (unit, index) in dense.bias.clone().into_iter().flatten().enumerate() {
             let row = dense.weight.start + unit * dense.fan_in;
             let pixels = d[row..row + dense.fan_in].chunks_exact(inverse.c.len().max(1));
@@ -272,14 +290,23 @@ fn centre<'a, F: Scalar>(
     out
 }
 
-/// Variances of the minibatch along the axes, into the running ones.
-fn follow<F: Scalar>(variance: &mut Array1<F>, projected: ArrayView2<'_, F>, decay: f64) {
-    let rows = projected.nrows() as f64;
-    let (keep, fresh) = (F::of(decay), F::of((1.0 - decay) / rows));
-    *variance *= keep;
+/// The sums of squares along the axes, times a weight.
+fn squares<'a, F: Scalar>(
+    projected: ArrayView2<'_, F>,
+    weight: F,
+    sums: &'a mut Vec<F>,
+) -> &'a mut [F] {
+    sums.clear();
+    sums.resize(projected.ncols(), F::zero());
     for row in projected.rows() {
-        variance.zip_mut_with(&row, |v, &p| *v += fresh * p * p);
+        (sums.iter_mut().zip(row)).for_each(|(sum, &p)| *sum += weight * p * p);
     }
+    sums
+}
+
+/// Over all processes, which have made them without an error.
+fn sum<F: Scalar>(others: Others<'_, F>, sums: &mut [F]) -> Result<(), Error> {
+    others.map_or(Ok(()), |others| others.sum(Ok(()), sums))
 }
 
 /// Rows of `n` elements that are not worth a second thread.
@@ -323,6 +350,8 @@ mod tests {
                 decay: (kept == Kept::Axes).then_some(0.9),
                 side,
                 rest: false,
+                others: None,
+                rows: rows as f64,
             };
             let mut d = vec![F::zero(); params.len()];
             let mut buffers = Buffers::default();

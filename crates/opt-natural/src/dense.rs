@@ -117,8 +117,8 @@ impl Dense {
         self.checked(objective.layer(self.index), objective)
     }
 
-    /// As [`shown`](Self::shown), of this process's rows alone, and refused unless finite.
-    pub(crate) fn own<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
+    /// As [`shown`](Self::shown), of this process's rows alone.
+    fn part<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
     where
         F: Scalar,
         O: Layered<F> + ?Sized,
@@ -127,7 +127,16 @@ impl Dense {
             Some(team) => team.layer(self.index),
             None => objective.layer(self.index),
         };
-        let layer = self.checked(layer, objective)?;
+        self.checked(layer, objective)
+    }
+
+    /// As [`part`](Self::part), and refused unless finite.
+    pub(crate) fn own<'a, F, O>(&self, objective: &'a O) -> Result<Layer<'a, F>, Error>
+    where
+        F: Scalar,
+        O: Layered<F> + ?Sized,
+    {
+        let layer = self.part(objective)?;
         self.finite(layer.input)?;
         self.finite(layer.delta)?;
         Ok(layer)
@@ -155,8 +164,7 @@ impl Dense {
         Ok(layer)
     }
 
-    /// As [`shown`](Self::shown), of all layers, over `shown`, and refused unless finite. Gives the
-    /// greatest magnitude of an input.
+    /// As [`own`](Self::own), of all layers, over `shown`. Gives the greatest magnitude of an input.
     pub(crate) fn show_all<'a, F, O>(
         all: &[Self],
         objective: &'a O,
@@ -169,7 +177,7 @@ impl Dense {
         let mut most = F::zero();
         shown.clear();
         for dense in all {
-            let layer = dense.shown(objective)?;
+            let layer = dense.part(objective)?;
             most = most.max(dense.finite(layer.input)?);
             dense.finite(layer.delta)?;
             shown.push(layer);

@@ -24,6 +24,10 @@ pub(crate) struct Factor<F> {
     pub(crate) staged: bool,
     /// Rows that the moments take in at the next commit, of this width.
     pending: Vec<F>,
+    /// With other processes, in the place of rows: the moments of the minibatch's rows over all of them, and
+    /// whether the next commit takes them in.
+    batch: Option<Box<Moments<F>>>,
+    merges: bool,
     /// The running variances after the step that was proposed.
     followed: Array1<F>,
     work: Work<F>,
@@ -94,6 +98,8 @@ impl<F: Decompose> Factor<F> {
             current,
             staged: false,
             pending: Vec::new(),
+            batch: None,
+            merges: false,
             work,
         }
     }
@@ -111,12 +117,30 @@ impl<F: Decompose> Factor<F> {
     /// Forgets what an earlier proposal staged.
     pub(crate) fn unstage(&mut self) {
         self.staged = false;
+        self.merges = false;
         self.pending.clear();
     }
 
-    /// Stages rows for the moments.
-    pub(crate) fn stage(&mut self, input: ArrayView2<'_, F>) {
+    /// Begins the moments of the minibatch's rows, with those of this process.
+    pub(crate) fn begin_batch(&mut self, rows: ArrayView2<'_, F>) -> Result<(), Error> {
+        let (n, none) = (self.width(), rows.is_empty());
+        let batch = (self.batch).get_or_insert_with(|| Box::new(Moments::new(n)));
+        batch.discount(0.0)?;
+        if none { Ok(()) } else { batch.update(rows) }
+    }
+
+    /// The moments of the minibatch's rows, if there are other processes.
+    pub(crate) fn batch(&mut self) -> Option<&mut Moments<F>> {
+        self.batch.as_deref_mut()
+    }
+
+    /// Stages rows for the moments, or those of the minibatch, if there are other processes.
+    pub(crate) fn stage(&mut self, input: ArrayView2<'_, F>, united: bool) {
         self.pending.clear();
+        self.merges = united;
+        if united {
+            return;
+        }
         match input.as_slice() {
             Some(rows) => self.pending.extend_from_slice(rows),
             None => self.pending.extend(input.iter().copied()),
@@ -135,10 +159,19 @@ impl<F: Decompose> Factor<F> {
         &mut self.fresh
     }
 
-    /// Takes the moments so far, and these rows, if there are any, for those that a refresh goes by.
-    pub(crate) fn gather(&mut self, rows: Option<ArrayView2<'_, F>>) -> Result<(), Error> {
+    /// Takes the moments so far, and these rows, if there are any, for those that a refresh goes by; or in
+    /// the place of rows those of the minibatch, if there are other processes.
+    pub(crate) fn gather(
+        &mut self,
+        rows: Option<ArrayView2<'_, F>>,
+        united: bool,
+    ) -> Result<(), Error> {
         self.fresh.assign(&self.moments)?;
-        rows.map_or(Ok(()), |rows| self.fresh.update(rows))
+        match (rows, &self.batch) {
+            (None, _) => Ok(()),
+            (Some(_), Some(batch)) if united => self.fresh.merge(batch),
+            (Some(rows), _) => self.fresh.update(rows),
+        }
     }
 
     /// Makes the inverse by the moments that a refresh goes by; it is staged when that is said.
@@ -181,10 +214,12 @@ impl<F: Decompose> Factor<F> {
         let n = self.current.c.len();
         let rows = ArrayView2::from_shape((self.pending.len() / n.max(1), n), &self.pending);
         let fits = keep
-            && match rows {
-                Ok(rows) if rows.nrows() > 0 => self.moments.update(rows).is_ok(),
+            && match (rows, &self.batch) {
+                (_, Some(batch)) if self.merges => self.moments.merge(batch).is_ok(),
+                (Ok(rows), _) if rows.nrows() > 0 => self.moments.update(rows).is_ok(),
                 _ => true,
             };
+        self.merges = false;
         self.pending.clear();
         if !fits {
             self.forget();

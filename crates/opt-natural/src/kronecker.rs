@@ -5,6 +5,7 @@ use opt_core::{Scalar, State, Visit};
 use opt_linalg::{Accuracy, DampedInverse, Decompose, Error, InverseWork, gram};
 
 use crate::dense::Dense;
+use crate::team::{pack, unpack};
 
 /// θ of either inverse. The factors are averages over some twenty minibatches, and G's of drawn labels.
 const TOLERANCE: f64 = 0.01;
@@ -77,24 +78,16 @@ impl<F: Scalar> Factors<F> {
         })
     }
 
-    /// Appends the lower triangles, row by row.
+    /// Appends the lower triangles.
     pub(crate) fn pack(&self, to: &mut Vec<F>) {
-        for matrix in [&self.a, &self.g] {
-            for (index, row) in matrix.rows().into_iter().enumerate() {
-                to.extend(row.iter().take(index + 1));
-            }
-        }
+        pack(self.a.view(), to);
+        pack(self.g.view(), to);
     }
 
-    /// Takes the lower triangles from the front of `from`; above is 0, on all processes.
+    /// Takes the lower triangles from the front of `from`.
     pub(crate) fn unpack(&mut self, from: &mut std::slice::Iter<'_, F>) {
-        for matrix in [&mut self.a, &mut self.g] {
-            for (index, mut row) in matrix.rows_mut().into_iter().enumerate() {
-                row.fill(F::zero());
-                let row = row.iter_mut().take(index + 1);
-                row.zip(from.by_ref()).for_each(|(to, &v)| *to = v);
-            }
-        }
+        unpack(self.a.view_mut(), from);
+        unpack(self.g.view_mut(), from);
     }
 }
 

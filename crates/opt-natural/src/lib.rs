@@ -142,6 +142,7 @@ mod preconditioner;
 mod prong;
 mod quadratic;
 mod team;
+mod union;
 mod zoo;
 
 pub use coordinates::{ProngCoordinates, Whiten};

@@ -12,6 +12,10 @@ use crate::factor::{Factor, Kept};
 use crate::team::{Others, make_all, others};
 use crate::{Extent, FisherError};
 
+mod follow;
+
+use follow::Total;
+
 /// Elements of statistics that are not worth a second thread.
 const FEW: usize = 1 << 15;
 
@@ -79,6 +83,7 @@ pub struct ProngDirection<F: Scalar> {
     rest: Rest,
     /// Empty between the steps.
     shown: Vec<Layer<'static, F>>,
+    total: Total,
 }
 
 opt_core::tune_by!(ProngDirection, settings);
@@ -122,6 +127,7 @@ impl<F: Decompose> ProngDirection<F> {
             buffers: Buffers::default(),
             rest: Rest::default(),
             shown: Vec::new(),
+            total: Total::default(),
         })
     }
 
@@ -166,123 +172,28 @@ impl<F: Decompose> ProngDirection<F> {
         Ok(())
     }
 
-    /// Stages what the minibatch does to statistics and factors. Gives what it fell back to.
-    fn follow(
-        &mut self,
-        others: Others<'_, F>,
-        layers: &[Layer<'_, F>],
-        most: F,
-        observed: bool,
-    ) -> Result<(Next, Option<Fallback>), Error> {
-        let (period, samples) = (self.settings.period, self.settings.samples);
-        let rows = layers.first().map_or(0, |layer| layer.samples) as u64;
-        // Of a convolution, for each sample.
-        let positions = layers
-            .iter()
-            .map(|layer| layer.input.nrows() / layer.samples.max(1));
-        let positions = positions.max().unwrap_or(1) as f64;
-        let (mut counts, first) = (self.counts, self.counts.refreshes == 0 && !observed);
-        if observed {
-            counts.refreshes += 1;
-        }
-        // The samples that are still to come before the refresh will do.
-        let left = period.saturating_sub(counts.since).saturating_mul(rows);
-        let collect = first || left < samples;
-        let squared = most.f64() * most.f64() * positions * (counts.seen + rows) as f64;
-        if collect && F::of(squared).is_infinite() {
-            if first {
-                return Err(self.overflow("the statistics", layers).into());
-            }
-            let counts = Counts { seen: 0, ..counts };
-            let next = Next {
-                counts,
-                keep: false,
-            };
-            return Ok((next, Some(Fallback::StatisticsOverflowed)));
-        }
-        if collect {
-            counts.seen += rows;
-        }
-        let due = first || counts.since.saturating_add(1) > period;
-        if !due || counts.seen < samples {
-            if collect {
-                let all = self.factors.iter_mut().zip(layers);
-                all.for_each(|(factor, layer)| {
-                    factor.stage(statistics(layer.input, factor.width()));
-                });
-            }
-            let fallback = first.then_some(Fallback::Collecting);
-            return Ok((Next { counts, keep: true }, fallback));
-        }
-        let result = self.refreshed(others, layers, collect);
-        if first {
-            result?;
-        } else if result.is_err() {
-            let counts = Counts {
-                seen: 0,
-                since: 0,
-                ..counts
-            };
-            let next = Next {
-                counts,
-                keep: false,
-            };
-            return Ok((next, Some(Fallback::FactorKept)));
-        }
-        let few = self.factors.iter().any(Factor::few);
-        let counts = Counts {
-            seen: 0,
-            since: 0,
-            refreshes: counts.refreshes + 1,
-        };
-        let next = Next {
-            counts,
-            keep: false,
-        };
-        Ok((next, few.then_some(Fallback::FewSamples)))
-    }
-
-    /// Names the layer with the greatest input.
-    fn overflow(&self, what: &'static str, layers: &[Layer<'_, F>]) -> FisherError {
-        let most = |layer: &Layer<'_, F>| layer.input.iter().fold(0.0, |m, v| v.f64().abs().max(m));
-        let all = self.layers.iter().zip(layers);
-        let worst = all.max_by(|a, b| most(a.1).total_cmp(&most(b.1)));
-        FisherError::Overflow {
-            what,
-            layer: worst.map_or_else(String::new, |(dense, _)| dense.name.clone()),
-        }
-    }
-
-    /// Stages factors from the statistics with this minibatch.
-    fn refreshed(
-        &mut self,
-        others: Others<'_, F>,
-        layers: &[Layer<'_, F>],
-        collect: bool,
-    ) -> Result<(), Error> {
-        let all = self.factors.par_iter_mut().enumerate().with_max_len(1);
-        all.try_for_each(|(index, factor)| {
-            let layer = layers.get(index).filter(|_| collect);
-            let rows = layer.map(|layer| statistics(layer.input, factor.width()));
-            factor.gather(rows)
-        })?;
-        self.stage_all(others)
-    }
-
     /// Adds what the layers' gradients lack to `d`, preconditioned. Gives what no element of `d` is
     /// greater than.
-    fn precondition(&mut self, layers: &[Layer<'_, F>], d: &mut [F]) -> Result<f64, Error> {
+    fn precondition(
+        &mut self,
+        others: Others<'_, F>,
+        layers: &[Layer<'_, F>],
+        d: &mut [F],
+    ) -> Result<f64, Error> {
         let mut bound = self.rest.outside;
         let all = self.layers.iter().zip(&mut self.factors).zip(layers);
-        for (((dense, factor), layer), &rest) in all.zip(&self.rest.of_layers) {
+        let all = all.zip(self.rest.of_layers.iter().zip(&self.total.rows));
+        for (((dense, factor), layer), (&rest, &rows)) in all {
             let how = How {
                 eps: self.settings.eps,
                 decay: self.settings.decay,
-                side: match factor.width() == dense.fan_in {
+                side: match factor.width() == dense.fan_in && others.is_none() {
                     true => Side::cheaper(layer.input.nrows(), dense.fan_out, rest),
                     false => Side::Gradient,
                 },
                 rest,
+                others,
+                rows,
             };
             let most = factor.precondition(dense, layer, how, &mut self.buffers, d)?;
             let Some(most) = most else {
@@ -308,14 +219,14 @@ impl<F: Decompose> ProngDirection<F> {
         &mut self,
         others: Others<'_, F>,
         layers: &[Layer<'_, F>],
-        most: F,
         observed: bool,
         d: &mut [F],
     ) -> Result<(Next, Option<Fallback>, Option<f64>), Error> {
         let inside = || {
-            let (next, fallback) = self.follow(others, layers, most, observed)?;
+            let (next, fallback) = self.follow(others, layers, observed)?;
             let moves = next.counts.refreshes > 0;
-            let bound = moves.then(|| self.precondition(layers, d)).transpose()?;
+            let bound = moves.then(|| self.precondition(others, layers, d));
+            let bound = bound.transpose()?;
             Ok((next, fallback, bound))
         };
         rayon::join(inside, || ()).0
@@ -341,9 +252,10 @@ impl<F: Decompose, O: Layered<F> + ?Sized> Direction<F, O> for ProngDirection<F>
         let mut report = Report::new(objective.deltas(x, d)?)?;
         self.rest.find(&self.params, &self.layers, d)?;
         let mut layers = recycle(std::mem::take(&mut self.shown));
-        let most = Dense::show_all(&self.layers, &*objective, &mut layers)?;
-        let team = others(&*objective);
-        let (mut next, fallback, bound) = self.learn(team, &layers, most, observed > 0, d)?;
+        let most = Dense::show_all(&self.layers, &*objective, &mut layers);
+        let (team, count) = (others(&*objective), self.layers.len());
+        self.total.find(team, most, (&layers, count))?;
+        let (mut next, fallback, bound) = self.learn(team, &layers, observed > 0, d)?;
         self.shown = recycle(layers);
         (report.fallback, report.moves) = (fallback, bound.is_some());
         // Rounding adds less than twice as much, up to a million rows.

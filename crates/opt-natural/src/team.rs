@@ -1,5 +1,6 @@
 //! What processes that have a minibatch together do each a part of.
 
+use ndarray::{ArrayView2, ArrayViewMut2};
 use opt_core::{Error, Layered, Processes, Scalar, State, Team};
 use rayon::prelude::*;
 
@@ -52,4 +53,23 @@ where
     let made: Vec<_> = made.collect();
     let mut all = all.iter_mut().zip(made).enumerate();
     all.try_for_each(|(at, (one, made))| others.share(at % size, made, state(one)))
+}
+
+/// Appends the lower triangle, row by row.
+pub(crate) fn pack<F: Scalar>(matrix: ArrayView2<'_, F>, to: &mut Vec<F>) {
+    for (index, row) in matrix.rows().into_iter().enumerate() {
+        to.extend(row.iter().take(index + 1));
+    }
+}
+
+/// Takes the lower triangle from the front of `from`; above is 0, on all processes.
+pub(crate) fn unpack<F: Scalar>(
+    mut matrix: ArrayViewMut2<'_, F>,
+    from: &mut std::slice::Iter<'_, F>,
+) {
+    for (index, mut row) in matrix.rows_mut().into_iter().enumerate() {
+        row.fill(F::zero());
+        let row = row.iter_mut().take(index + 1);
+        row.zip(from.by_ref()).for_each(|(to, &v)| *to = v);
+    }
 }

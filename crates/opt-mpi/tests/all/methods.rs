@@ -2,7 +2,7 @@
 
 use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, Value};
 use opt_mpi::{AllReduced, Ranks};
-use opt_natural::{Kfac, Prong};
+use opt_natural::{Extent, Kfac, Prong, ProngPlus};
 use opt_nn::{Init, Mlp, Spec};
 
 use crate::Outcome;
@@ -73,6 +73,8 @@ pub(crate) fn check(ranks: &Ranks) -> Outcome {
     }
     kfac(ranks, &spec())?;
     kfac(ranks, &convolutional())?;
+    prong(ranks, &spec())?;
+    prong(ranks, &convolutional())?;
     observed(ranks)?;
     products(ranks)
 }
@@ -131,6 +133,59 @@ fn kfac(ranks: &Ranks, spec: &Spec) -> Outcome {
     there.propose(&mut all, &x, &mut d)?;
     here.propose(&mut one, &x, &mut expected)?;
     near("kfac's direction", &d, &expected, 1e-8);
+    Ok(())
+}
+
+/// Statistics and gradients that are summed, in all of PRONG's forms, over a refresh or two.
+fn prong(ranks: &Ranks, spec: &Spec) -> Outcome {
+    let network = loaded::<f64>(spec.clone(), 0..ROWS);
+    let (params, places) = (network.params(), network.places());
+    let (samples, period) = (2 * ROWS as u64, 2);
+    let make = |extent: Option<Extent>| match extent {
+        Some(whitening) => Prong {
+            samples,
+            period,
+            whitening,
+            ..Prong::default()
+        }
+        .method::<f64>(params, places),
+        None => ProngPlus {
+            samples,
+            period,
+            ..ProngPlus::default()
+        }
+        .method(params, places),
+    };
+    let extents = [Extent::Full, Extent::Patches, Extent::Diagonal];
+    for form in extents.map(Some).into_iter().chain([None]) {
+        let name = &format!("prong, {form:?}");
+        let (mut there, mut here) = (make(form)?, make(form)?);
+        let mine = Certain::new(loaded(spec.clone(), ranks.part(ROWS)));
+        let mut all = AllReduced::weighted(mine, ranks, |certain| {
+            PerSample::<f64>::samples(&certain.net)
+        });
+        let mut one = Certain::new(loaded(spec.clone(), 0..ROWS));
+        let start = one.net.init(Init::LeCun, 3);
+        let (mut x, mut y) = (start.clone(), start.clone());
+        for step in 0..9 {
+            let (a, b) = (there.step(&mut all, &mut x)?, here.step(&mut one, &mut y)?);
+            assert_eq!(a.fallback, b.fallback, "{name} at step {step}");
+        }
+        assert!(x != start, "{name}");
+        near(name, &x, &y, 1e-8);
+        let mut own = x.clone();
+        ranks.broadcast(&mut own)?;
+        same_bits(name, &x, &own);
+        let before = Snapshot::take(&mut [("", &mut there)])?;
+        ranks.share::<f64>(0, Ok(()), &mut there)?;
+        let shared = Snapshot::take(&mut [("", &mut there)])?;
+        assert!(shared == before, "{name}: states of the ranks differ");
+        let infinite = all.inner.net.layer(0).ok_or("no layer")?.delta.to_owned() * f64::INFINITY;
+        all.inner.shown = Some(infinite).filter(|_| ranks.rank() == 1);
+        let error = there.step(&mut all, &mut x).expect_err("infinite deltas");
+        assert!(error.to_string().contains("layer0.weight"), "{error}");
+        same_bits(name, &x, &own);
+    }
     Ok(())
 }
 
