@@ -114,6 +114,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Several processes
+//! Of an objective whose minibatch several processes have together ([`Layered::team`]), such as
+//! `opt_mpi::AllReduced`, K-FAC and PRONG make their statistics and the gradient of the rows that are here, and
+//! sum them over the processes; each process decomposes the statistics of every R-th layer, for all. The
+//! natural gradient, which needs each sample's gradient, asks for the rows of all.
+//!
 //! # What goes wrong, and how it is told
 //! A step that returns an error has changed nothing: neither x, nor the method, nor the model.
 //! Where a part of it could not be had and the rest was made all the same, the report's
