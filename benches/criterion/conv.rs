@@ -1,81 +1,18 @@
 //! One update of Adam's CIFAR-10 network (figure 3) at batch 128 against its matrix products alone, in
-//! turns in one run. `benches/peers/conv.py` does the update in PyTorch.
+//! turns in one run. `cargo xtask bench --peers "training convolutional"` has it beside PyTorch's,
+//! `benches/peers/conv.py` PyTorch's memory.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod convolutional;
 mod turns;
 
+use convolutional::{BATCH, Products, network};
 use ndarray::Array2;
 use opt_core::Rule;
 use opt_firstorder::Adam;
-use opt_nn::{Activation, Convolution, Init, Layer, Mlp, Pool, Spec, Target, gemm};
+use opt_nn::{Init, Mlp, Target};
 use turns::{median, milliseconds};
-
-const BATCH: usize = 128;
-
-/// (rows, fan_in, units) of every layer.
-const SHAPES: [(usize, usize, usize); 5] = [
-    (BATCH * 32 * 32, 75, 64),
-    (BATCH * 15 * 15, 1600, 64),
-    (BATCH * 7 * 7, 1600, 128),
-    (BATCH, 1152, 1000),
-    (BATCH, 1000, 10),
-];
-
-fn network() -> Spec {
-    let filters = Convolution {
-        kernel: 5,
-        stride: 1,
-        padding: 2,
-    };
-    let maps = |channels| {
-        let mut layer = Layer::convolution(channels, filters, Activation::Relu);
-        layer.pool = Some(Pool::max(3, 2));
-        layer
-    };
-    let mut spec = Spec::classifier(&[3072, 1000, 10], Activation::Relu);
-    spec.image = Some([32, 32, 3]);
-    spec.layers.splice(..0, [maps(64), maps(64), maps(128)]);
-    spec
-}
-
-/// Of one layer: h, W, a, and the slopes by W and by h. Of many rows an eighth at a time, as no network holds
-/// all of its patches.
-struct Products(Vec<[Array2<f32>; 5]>);
-
-impl Products {
-    fn new() -> Self {
-        let filled = |rows, columns| Array2::from_elem((rows, columns), 1e-3);
-        let all = SHAPES.map(|(rows, fan_in, units)| {
-            let rows = rows / Self::times(rows);
-            [
-                filled(rows, fan_in),
-                filled(units, fan_in),
-                filled(rows, units),
-                filled(units, fan_in),
-                filled(rows, fan_in),
-            ]
-        });
-        Self(all.into())
-    }
-
-    fn times(rows: usize) -> usize {
-        if rows > 1000 { 8 } else { 1 }
-    }
-
-    fn run(&mut self) {
-        for (index, ([h, w, a, g, under], (rows, ..))) in self.0.iter_mut().zip(SHAPES).enumerate()
-        {
-            for _ in 0..Self::times(rows) {
-                gemm(1.0, h.view(), w.t(), 0.0, a.view_mut()).unwrap();
-                gemm(1.0, a.t(), h.view(), 0.0, g.view_mut()).unwrap();
-                if index > 0 {
-                    gemm(1.0, a.view(), w.view(), 0.0, under.view_mut()).unwrap();
-                }
-            }
-        }
-    }
-}
 
 fn main() {
     let mut mlp = Mlp::<f32>::new(network()).unwrap();
@@ -89,7 +26,7 @@ fn main() {
     for turn in 0..13 {
         let of_products = milliseconds(|| {
             // Inside of the pool, as the network is.
-            rayon::join(|| products.run(), || ());
+            rayon::join(|| products.run().unwrap(), || ());
         });
         let of_update = milliseconds(|| {
             mlp.load(images.view(), Target::Classes(&classes), turn)

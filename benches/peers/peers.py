@@ -12,6 +12,8 @@ import os
 import sys
 import time
 
+import conv
+
 TRIALS = 3
 
 
@@ -133,6 +135,18 @@ class PyTorch:
         params = list(model.parameters())
         how, optimizer = self.fastest(work["method"], work["rate"], params, repeat)
         return how, lambda: repeat(optimizer)
+
+    def convolution(self, work):
+        best = None
+        for layout in conv.LAYOUTS:
+            params, update = conv.prepare(self.torch, layout, work["batch"])
+            repeat = lambda opt, update=update: timed(lambda: update(opt), work["updates"])
+            how, optimizer = self.fastest("adam", work["rate"], params, repeat)
+            run = lambda repeat=repeat, optimizer=optimizer: repeat(optimizer)
+            ms = sorted(run() for _ in range(TRIALS))[TRIALS // 2]
+            if best is None or ms < best[0]:
+                best = ms, f"{how}, {layout}", run
+        return best[1:]
 
 
 class Optax:

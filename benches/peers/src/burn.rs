@@ -21,7 +21,7 @@ pub(crate) fn runner(work: &Work) -> Option<Runner<'static>> {
             rate,
         } => update::repeat(rule, parameters, rate, &Device::flex())?,
         Work::Training(net) => training::repeat(net, &Device::flex().autodiff()),
-        Work::Eigh { .. } => return None,
+        Work::Convolution { .. } | Work::Eigh { .. } => return None,
     };
     Some(Runner {
         name: NAME.to_owned(),

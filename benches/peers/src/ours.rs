@@ -1,9 +1,11 @@
 //! Our side of each work, and the limit beside it.
 
+mod convolution;
 mod eigh;
 mod training;
 mod update;
 
+pub(crate) use convolution::BATCH;
 pub(crate) use update::gradient;
 
 use crate::turns::Runner;
@@ -23,6 +25,7 @@ pub(crate) fn runners(work: &Work) -> Result<Vec<Runner<'static>>, String> {
             rate,
         } => update::runners(rule, parameters, rate),
         Work::Training(net) => training::runners(net),
+        Work::Convolution { rate, updates, .. } => convolution::runners(rate, updates),
         Work::Eigh { order } => Ok(vec![eigh::runner(order)]),
     }
 }

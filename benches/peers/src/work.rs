@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::ours::BATCH;
+
 /// 100 MB of f32: what memory is for, not cache.
 pub(crate) const PARAMETERS: usize = 25_000_000;
 
@@ -22,6 +24,13 @@ pub(crate) enum Work {
     },
     /// Updates of a perceptron.
     Training(Net),
+    /// Updates of Adam's CIFAR-10 network by Adam.
+    Convolution {
+        batch: usize,
+        rate: f64,
+        /// In one repetition.
+        updates: usize,
+    },
     /// All eigenvalues and eigenvectors of a symmetric matrix in f32.
     Eigh { order: usize },
 }
@@ -132,6 +141,11 @@ pub(crate) fn all() -> Vec<Work> {
     });
     let mut works = updates.to_vec();
     works.extend(NETS.map(Work::Training));
+    works.push(Work::Convolution {
+        batch: BATCH,
+        rate: RATE,
+        updates: 2,
+    });
     works.push(Work::Eigh { order: 1000 });
     works
 }
@@ -141,6 +155,7 @@ impl Work {
         match self {
             Self::Update { rule, .. } => format!("update {rule}"),
             Self::Training(net) => format!("training {}", net.name),
+            Self::Convolution { .. } => "training convolutional adam".to_owned(),
             Self::Eigh { order } => format!("eigh {order}"),
         }
     }

@@ -61,13 +61,7 @@ impl<F: Scalar> Moments<F> {
     /// # Errors
     /// [`Error::Width`] if those are of another width; then nothing has changed.
     pub fn assign(&mut self, other: &Self) -> Result<(), Error> {
-        if self.mean.len() != other.mean.len() {
-            return Err(Error::Width {
-                what: "moments",
-                expected: self.width,
-                found: other.width,
-            });
-        }
+        self.check_width("moments", other.mean.len())?;
         self.count = other.count;
         self.mean.assign(&other.mean);
         self.lower.assign(&other.lower);
@@ -108,13 +102,7 @@ impl<F: Scalar> Moments<F> {
     /// [`Error::Width`] for a mean of another length, and [`Error::Core`] unless there are as many
     /// vectors in the union, or more; then nothing has changed.
     pub fn part_of(&mut self, count: f64, mean: ArrayView1<'_, F>) -> Result<(), Error> {
-        if mean.len() != self.mean.len() {
-            return Err(Error::Width {
-                what: "mean",
-                expected: self.width,
-                found: mean.len(),
-            });
-        }
+        self.check_width("mean", mean.len())?;
         let share = self.count / count;
         if !(0.0..=1.0).contains(&share) {
             let (name, value) = ("count", count);
@@ -136,13 +124,7 @@ impl<F: Scalar> Moments<F> {
     /// [`Error::Width`] if those are of another width, [`Error::Overflow`] if the sum does not fit into the
     /// type. Then nothing has changed.
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
-        if self.mean.len() != other.mean.len() {
-            return Err(Error::Width {
-                what: "moments",
-                expected: self.width,
-                found: other.width,
-            });
-        }
+        self.check_width("moments", other.mean.len())?;
         let count = self.count + other.count;
         if other.count <= 0.0 {
             return Ok(());
@@ -244,6 +226,18 @@ impl<F: Scalar> Moments<F> {
             .for_each(|old, &new| *old += p * (new - *old));
         self.count += rows as f64;
         Ok(())
+    }
+
+    fn check_width(&self, what: &'static str, found: usize) -> Result<(), Error> {
+        if found == self.mean.len() {
+            return Ok(());
+        }
+        let expected = self.width;
+        Err(Error::Width {
+            what,
+            expected,
+            found,
+        })
     }
 
     /// Σ ← keep·Σ + between·shift·shiftᵀ + p·other, in the lower triangle. Without a share of it Σ may be

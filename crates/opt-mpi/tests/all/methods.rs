@@ -1,6 +1,6 @@
 //! Every method on the union of the ranks' minibatches, against one process that has them all.
 
-use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, Value};
+use opt_core::{Direction, Entry, Layered, Method, Objective, PerSample, Snapshot, State, Value};
 use opt_mpi::{AllReduced, Ranks};
 use opt_natural::{Extent, Kfac, Prong, ProngPlus};
 use opt_nn::{Init, Mlp, Spec};
@@ -109,14 +109,8 @@ fn kfac(ranks: &Ranks, spec: &Spec) -> Outcome {
     near("kfac of gathered rows", &z, &y, 1e-8);
     // Of a convolution there are many more rows than columns.
     assert!(spec.image.is_none() || 2 * bytes[0] < bytes[1], "{bytes:?}");
-    // The same on all ranks, to the bit: what one saves all can load.
-    let mut own = x.clone();
-    ranks.broadcast(&mut own)?;
-    same_bits("kfac's parameters", &x, &own);
-    let before = Snapshot::take(&mut [("", &mut there)])?;
-    ranks.share::<f64>(0, Ok(()), &mut there)?;
-    let shared = Snapshot::take(&mut [("", &mut there)])?;
-    assert!(shared == before, "states of the ranks differ");
+    same_everywhere(ranks, "kfac", &x, &mut there)?;
+    let (own, before) = (x.clone(), Snapshot::take(&mut [("", &mut there)])?);
     // What one rank alone sees is refused on all.
     let infinite = all.inner.net.layer(0).ok_or("no layer")?.delta.to_owned() * f64::INFINITY;
     all.inner.shown = Some(infinite).filter(|_| ranks.rank() == 1);
@@ -133,6 +127,18 @@ fn kfac(ranks: &Ranks, spec: &Spec) -> Outcome {
     there.propose(&mut all, &x, &mut d)?;
     here.propose(&mut one, &x, &mut expected)?;
     near("kfac's direction", &d, &expected, 1e-8);
+    Ok(())
+}
+
+/// To the bit: what one rank saves all can load.
+fn same_everywhere(ranks: &Ranks, name: &str, x: &[f64], method: &mut dyn State<f64>) -> Outcome {
+    let mut first = x.to_vec();
+    ranks.broadcast(&mut first)?;
+    same_bits(name, x, &first);
+    let before = Snapshot::take(&mut [("", &mut *method)])?;
+    ranks.share(0, Ok(()), &mut *method)?;
+    let shared = Snapshot::take(&mut [("", method)])?;
+    assert!(shared == before, "{name}: states of the ranks differ");
     Ok(())
 }
 
@@ -173,13 +179,8 @@ fn prong(ranks: &Ranks, spec: &Spec) -> Outcome {
         }
         assert!(x != start, "{name}");
         near(name, &x, &y, 1e-8);
-        let mut own = x.clone();
-        ranks.broadcast(&mut own)?;
-        same_bits(name, &x, &own);
-        let before = Snapshot::take(&mut [("", &mut there)])?;
-        ranks.share::<f64>(0, Ok(()), &mut there)?;
-        let shared = Snapshot::take(&mut [("", &mut there)])?;
-        assert!(shared == before, "{name}: states of the ranks differ");
+        same_everywhere(ranks, name, &x, &mut there)?;
+        let own = x.clone();
         let infinite = all.inner.net.layer(0).ok_or("no layer")?.delta.to_owned() * f64::INFINITY;
         all.inner.shown = Some(infinite).filter(|_| ranks.rank() == 1);
         let error = there.step(&mut all, &mut x).expect_err("infinite deltas");
