@@ -1,9 +1,9 @@
 //! Adam's CIFAR-10 network: forward, backward and the update; and its matrix products alone.
 
 use ndarray::Array2;
-use opt_core::Method;
-use opt_firstorder::{Adam, Rule};
-use opt_nn::{Init, Mlp, Objective, Target};
+use opt_core::{Objective, Rule};
+use opt_firstorder::Adam;
+use opt_nn::{Init, Mlp, Target};
 
 use crate::turns::{Runner, timed};
 
