@@ -134,12 +134,12 @@ impl<F: Decompose> ProngDirection<F> {
 
     /// Makes the moments of the minibatch over all processes.
     fn unite(&mut self, others: &dyn Processes<F>, layers: &[Layer<'_, F>]) -> Result<(), Error> {
-        let all = self.factors.iter_mut().zip(layers);
-        let begun = all.fold(Ok(()), |begun, (factor, layer)| {
+        // All begin, so that the processes bring as many sums, whichever fails.
+        let mut begun = Ok(());
+        for (factor, layer) in self.factors.iter_mut().zip(layers) {
             let rows = statistics(layer.input, factor.width());
-            begun.and(factor.begin_batch(rows))
-        });
-        let begun = begun.map_err(Error::from);
+            begun = begun.and(factor.begin_batch(rows).map_err(Error::from));
+        }
         unite(others, begun, &mut self.factors)
     }
 
