@@ -90,7 +90,7 @@ class PyTorch:
                 pass  # it has no such implementation
 
     def fastest(self, rule, rate, params, run):
-        """The best of them; `run` does a repetition by an optimizer."""
+        """The best of them, with its milliseconds; `run` does a repetition by an optimizer."""
         best = None
         for how, optimizer in self.optimizers(rule, rate, params):
             ms = sorted(run(optimizer) for _ in range(TRIALS))[TRIALS // 2]
@@ -98,13 +98,13 @@ class PyTorch:
                 best = ms, how, optimizer
             else:
                 optimizer.state.clear()
-        return best[1], best[2]
+        return best
 
     def update(self, work):
         x = self.torch.nn.Parameter(self.torch.ones(work["parameters"]))
         x.grad = self.torch.from_numpy(gradient(work["parameters"]))
         step = lambda optimizer: timed(optimizer.step)
-        how, optimizer = self.fastest(work["rule"], work["rate"], [x], step)
+        _, how, optimizer = self.fastest(work["rule"], work["rate"], [x], step)
         return how, lambda: step(optimizer)
 
     def training(self, work):
@@ -133,7 +133,7 @@ class PyTorch:
 
         repeat = lambda optimizer: timed(lambda: update(optimizer), work["updates"])
         params = list(model.parameters())
-        how, optimizer = self.fastest(work["method"], work["rate"], params, repeat)
+        _, how, optimizer = self.fastest(work["method"], work["rate"], params, repeat)
         return how, lambda: repeat(optimizer)
 
     def convolution(self, work):
@@ -141,10 +141,9 @@ class PyTorch:
         for layout in conv.LAYOUTS:
             params, update = conv.prepare(self.torch, layout, work["batch"])
             repeat = lambda opt, update=update: timed(lambda: update(opt), work["updates"])
-            how, optimizer = self.fastest("adam", work["rate"], params, repeat)
-            run = lambda repeat=repeat, optimizer=optimizer: repeat(optimizer)
-            ms = sorted(run() for _ in range(TRIALS))[TRIALS // 2]
+            ms, how, optimizer = self.fastest("adam", work["rate"], params, repeat)
             if best is None or ms < best[0]:
+                run = lambda repeat=repeat, optimizer=optimizer: repeat(optimizer)
                 best = ms, f"{how}, {layout}", run
         return best[1:]
 
