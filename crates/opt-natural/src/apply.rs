@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::FisherError;
 use crate::dense::Dense;
 use crate::factor::{Factor, Inverse};
-use crate::team::Others;
+use crate::team::{Others, sum};
 
 /// Which rows are multiplied by the inverse P.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl<F: Decompose> Factor<F> {
             let pixels = rows as f64 / layer.input.nrows().max(1) as f64;
             let fresh = (1.0 - decay) / (how.rows * pixels);
             let sums = squares(whitened.view(), F::of(fresh), &mut buffers.along);
-            sum(how.others, sums)?;
+            sum(how.others, Ok(()), sums)?;
             let keep = F::of(decay);
             Zip::from(&mut *followed)
                 .and(&inverse.variance)
@@ -198,7 +198,8 @@ fn by_gradient<F: Decompose>(
         zero,
         whole.map_err(Error::objective)?,
     )?;
-    sum(how.others, wide.as_slice_mut().unwrap_or_default())?;
+    let all = wide.as_slice_mut().unwrap_or_default();
+    sum(how.others, Ok(()), all)?;
     let pixels = wide.dim();
     let rest =
         ArrayView2::from_shape(pixels, &d[dense.weight.clone()]).map_err(Error::objective)?;
@@ -223,7 +224,7 @@ fn by_gradient<F: Decompose>(
         for delta in layer.delta.rows() {
             (sums.iter_mut().zip(delta)).for_each(|(sum, &d)| *sum += d);
         }
-        sum(how.others, sums)?;
+        sum(how.others, Ok(()), sums)?;
         (d[bias].iter_mut().zip(&*sums)).for_each(|(b, &sum)| *b += sum);
         for (unit, index) in dense.bias.clone().into_iter().flatten().enumerate() {
             let row = dense.weight.start + unit * dense.fan_in;
@@ -302,11 +303,6 @@ fn squares<'a, F: Scalar>(
         (sums.iter_mut().zip(row)).for_each(|(sum, &p)| *sum += weight * p * p);
     }
     sums
-}
-
-/// Over all processes, which have made them without an error.
-fn sum<F: Scalar>(others: Others<'_, F>, sums: &mut [F]) -> Result<(), Error> {
-    others.map_or(Ok(()), |others| others.sum(Ok(()), sums))
 }
 
 /// Rows of `n` elements that are not worth a second thread.

@@ -17,6 +17,18 @@ where
 }
 
 /// Sums over all processes, or on each the first error.
+pub(crate) fn sum<F: Scalar>(
+    others: Others<'_, F>,
+    mine: Result<(), Error>,
+    sums: &mut [F],
+) -> Result<(), Error> {
+    match others {
+        Some(others) => others.sum(mine, sums),
+        None => mine,
+    }
+}
+
+/// As [`sum`], of numbers that F may not hold.
 pub(crate) fn sum_numbers<F: Scalar>(
     others: Others<'_, F>,
     mine: Result<(), Error>,

@@ -60,12 +60,10 @@ impl<F: Decompose> ProngDirection<F> {
         observed: bool,
     ) -> Result<(Next, Option<Fallback>), Error> {
         let (period, samples) = (self.settings.period, self.settings.samples);
-        let Total { most, rows, .. } = &self.total;
-        let most = *most;
+        let total = &self.total;
+        let (most, rows) = (total.most, total.samples as u64);
         // Of a convolution, for each sample.
-        let positions =
-            rows.iter().fold(0.0_f64, |most, &rows| most.max(rows)) / self.total.samples;
-        let rows = self.total.samples as u64;
+        let positions = total.rows.iter().fold(0.0, |most, &rows| rows.max(most)) / total.samples;
         let (mut counts, first) = (self.counts, self.counts.refreshes == 0 && !observed);
         if observed {
             counts.refreshes += 1;
