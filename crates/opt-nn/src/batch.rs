@@ -1,3 +1,5 @@
+use std::hint::select_unpredictable;
+
 use ndarray::{ArrayView2, ArrayViewMut2};
 use opt_core::{Scalar, each};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -139,11 +141,11 @@ impl<F: Scalar> Batch<F> {
             let scale = F::of(keep(spec.input_dropout).recip());
             let drop = |row, input: &mut [F]| {
                 draw(key, row, spec.input_dropout, input, |x, kept| {
-                    *x = if kept { *x * scale } else { F::zero() };
+                    *x = select_unpredictable(kept, *x * scale, F::zero());
                 });
             };
             match self.sparse {
-                true => self.words.each_row(drop),
+                true => self.words.keep(drop),
                 false => each_row(&mut self.input[..rows * spec.inputs], spec.inputs, drop),
             }
         }
@@ -155,7 +157,7 @@ impl<F: Scalar> Batch<F> {
                 let width = shape.above.len();
                 each_row(&mut mask[..rows * width], width, |row, mask| {
                     draw(key, row, layer.dropout, mask, |m, kept| {
-                        *m = if kept { scale } else { F::zero() };
+                        *m = select_unpredictable(kept, scale, F::zero());
                     });
                 });
             }

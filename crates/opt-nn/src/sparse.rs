@@ -112,22 +112,27 @@ impl<F: Scalar> Words<F> {
         Ok(())
     }
 
-    fn row(&self, row: usize) -> impl Iterator<Item = (usize, F)> {
+    fn row(&self, row: usize) -> (&[u32], &[F]) {
         let at = self.starts[row]..self.starts[row + 1];
-        let columns = self.columns[at.clone()]
-            .iter()
-            .map(|column| *column as usize);
-        columns.zip(self.values[at].iter().copied())
+        (&self.columns[at.clone()], &self.values[at])
     }
 
-    /// Calls `f(row, values)` for each row.
-    pub(crate) fn each_row(&mut self, f: impl Fn(usize, &mut [F])) {
-        for row in 0..self.starts.len().saturating_sub(1) {
-            f(
-                row,
-                &mut self.values[self.starts[row]..self.starts[row + 1]],
-            );
+    /// Calls `f(row, values)` for each row, and keeps what is not 0 after it: no product reads a word
+    /// that was dropped.
+    pub(crate) fn keep(&mut self, f: impl Fn(usize, &mut [F])) {
+        let (mut begin, mut kept) = (0, 0);
+        for (row, end) in self.starts.iter_mut().skip(1).enumerate() {
+            f(row, &mut self.values[begin..*end]);
+            for at in begin..*end {
+                let value = self.values[at];
+                self.values[kept] = value;
+                self.columns[kept] = self.columns[at];
+                kept += usize::from(value != F::zero()); // no branch: half of them are, at random
+            }
+            (begin, *end) = (*end, kept);
         }
+        self.values.truncate(kept);
+        self.columns.truncate(kept);
     }
 
     /// Of the squared values.
@@ -142,9 +147,9 @@ impl<F: Scalar> Words<F> {
         let fan_in = weight.len() / units;
         each_row(a, units, |row, a| {
             scale(a, beta);
+            let (columns, values) = self.row(row);
             for (a, w) in a.iter_mut().zip(weight.chunks_exact(fan_in)) {
-                let all = self.row(row);
-                *a += all.fold(F::zero(), |sum, (column, v)| sum + v * w[column]);
+                *a += dot(columns, values, w);
             }
         });
     }
@@ -156,10 +161,27 @@ impl<F: Scalar> Words<F> {
             scale(to, beta);
             for (row, delta) in delta.chunks_exact(units).enumerate() {
                 let slope = delta[unit];
-                for (column, v) in self.row(row) {
-                    to[column] += slope * v;
+                let (columns, values) = self.row(row);
+                for (&column, &v) in columns.iter().zip(values) {
+                    to[column as usize] += slope * v;
                 }
             }
         });
     }
+}
+
+/// Σ v·w_column, in four sums that do not wait for one another.
+fn dot<F: Scalar>(columns: &[u32], values: &[F], w: &[F]) -> F {
+    let (columns, columns_left) = columns.as_chunks::<4>();
+    let (values, values_left) = values.as_chunks::<4>();
+    let mut sums = [F::zero(); 4];
+    for (columns, values) in columns.iter().zip(values) {
+        for k in 0..4 {
+            sums[k] += values[k] * w[columns[k] as usize];
+        }
+    }
+    for (&column, &v) in columns_left.iter().zip(values_left) {
+        sums[0] += v * w[column as usize];
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }

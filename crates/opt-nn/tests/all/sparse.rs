@@ -90,38 +90,36 @@ fn all_that_is_computed_is_that_of_dense_inputs() {
     assert!(other.value(&x).is_ok());
 }
 
+/// A row between two empty ones, whose outputs are 0: column j of the gradient of unit 0 is p·x_j/3, by
+/// the loss (2·ln 2 − ln(1 − p))/3, for a word that is kept, with x_j/0.75, and 0 for any other.
 #[test]
 fn dropout_keeps_or_scales_what_is_there() {
-    let (_, sparse) = counts();
-    let words = sparse.nnz() as f64;
+    const EMPTY: usize = 3;
+    let (dense, sparse) = counts();
     let mut spec = Spec::classifier(&[WIDTHS[0], 2], Activation::Tanh);
     spec.input_dropout = 0.25;
     let mut net = Mlp::<f64>::new(spec).unwrap();
-    // The output is the sum of the inputs.
     let mut x = vec![0.0; net.params().len()];
-    x[..WIDTHS[0]].fill(1.0);
-    let ones = sparse.map(|_| 1.0);
-    let classes = vec![1; ROWS];
-    let mut kept = 0.0;
-    for seed in 0..200 {
-        net.load(ones.view(), Target::Classes(&classes), seed)
-            .unwrap();
-        let mut g = vec![0.0; x.len()];
-        net.grad(&x, &mut g).unwrap();
-        // Column j of the gradient of row 0 is Σ p·x_j/rows: nothing of it where x_j is dropped.
-        net.load_rows(ones.view(), Target::Classes(&classes), &[5], seed)
-            .unwrap();
-        net.grad(&x, &mut g).unwrap();
-        let kept_here = g[..WIDTHS[0]].iter().filter(|g| **g != 0.0).count();
-        let value = g[..WIDTHS[0]].iter().copied().fold(0.0, f64::max);
-        assert!(
-            g[..WIDTHS[0]]
-                .iter()
-                .all(|g| *g == 0.0 || (*g - value).abs() < 1e-15)
-        );
-        kept += kept_here as f64 / WIDTHS[0] as f64 / 200.0;
+    x[..WIDTHS[0]].fill(0.01);
+    let (classes, mut g) = (vec![1; ROWS], vec![0.0; x.len()]);
+    let (mut kept, mut all) = (0, 0);
+    for seed in 0..400 {
+        for row in (0..ROWS).filter(|row| *row != EMPTY) {
+            let rows = [EMPTY, row, EMPTY];
+            let target = Target::Classes(&classes);
+            net.load_rows(sparse.view(), target, &rows, seed).unwrap();
+            let loss = net.grad(&x, &mut g).unwrap();
+            let p = 1.0 - (2.0 * 2.0_f64.ln() - 3.0 * loss).exp();
+            for (g, v) in g[..WIDTHS[0]].iter().zip(dense.row(row)) {
+                let here = p * v / 0.75 / 3.0;
+                assert!(*g == 0.0 || (g - here).abs() < 1e-12, "{row}: {g} {here}");
+                kept += usize::from(*g != 0.0);
+                all += usize::from(*v != 0.0);
+            }
+        }
     }
-    assert!((kept - 0.75).abs() < 0.02 && words > 0.0, "{kept}");
+    let kept = kept as f64 / all as f64;
+    assert!((kept - 0.75).abs() < 0.02 && all > 1_000, "{kept} of {all}");
 }
 
 #[test]
