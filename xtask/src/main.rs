@@ -6,7 +6,7 @@
 mod backend;
 mod bench;
 #[cfg(test)]
-mod links;
+mod documents;
 mod mpi;
 mod package;
 mod page;
