@@ -4,6 +4,8 @@
 //! results; its script draws everything from that.
 
 mod column;
+mod counted;
+mod course;
 mod figures;
 pub(crate) mod markdown;
 mod table;

@@ -40,6 +40,9 @@ pub(crate) struct Experiment {
     /// The kind of its TOML file.
     #[serde(default)]
     pub(crate) kind: String,
+    /// Which of its lengths it had: `quick`, `default`, `full`, or `named` where a run by name is longer.
+    #[serde(default)]
+    pub(crate) size: String,
     /// What the deck shows, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deck: Option<String>,

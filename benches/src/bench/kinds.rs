@@ -62,6 +62,12 @@ impl Job<'_> {
             name: self.experiment.name.clone(),
             title: self.experiment.about.title.clone(),
             kind: self.experiment.config.kind().to_owned(),
+            size: match &self.experiment.config {
+                Config::Training(config) => sized(config, self.args).0,
+                _ if self.args.quick => "quick",
+                _ => "default",
+            }
+            .to_owned(),
             deck: self.experiment.about.deck.clone(),
             data,
             model,
@@ -209,7 +215,7 @@ impl Job<'_> {
     }
 
     fn training(&mut self, config: &Training) -> Result<results::Experiment, String> {
-        let (size, own) = sized(config, self.args);
+        let (_, size, own) = sized(config, self.args);
         let entries = registry::networks();
         let contenders = self.contenders(&entries, config, own)?;
         let examples = size.examples.unwrap_or(usize::MAX);

@@ -21,7 +21,7 @@ impl Left {
         let work = chosen.iter().map(|experiment| match &experiment.config {
             Config::Training(config) => {
                 let own = sized(config, args)
-                    .1
+                    .2
                     .map_or(registry::networks().len(), Vec::len);
                 let contenders = if methods.is_empty() {
                     own
@@ -61,7 +61,7 @@ impl Left {
 
 /// Multiplications of one contender: its search and its seeds.
 fn contender(config: &Training, args: &Args) -> f64 {
-    let size = sized(config, args).0;
+    let size = sized(config, args).1;
     let has = examples(config.data) - config.validation;
     let has = size.examples.map_or(has, |most| most.min(has));
     let seeds = args.seeds.unwrap_or(size.seeds);
@@ -70,17 +70,24 @@ fn contender(config: &Training, args: &Args) -> f64 {
     all as f64 * config.batch as f64 * config.model.price()
 }
 
-/// How long it is, and with which methods; all that are registered if none are named.
-pub(super) fn sized<'c>(config: &'c Training, args: &Args) -> (Size, Option<&'c Vec<String>>) {
+/// How long it is, by name and by size, and with which methods; all that are registered if none are
+/// named.
+pub(super) fn sized<'c>(
+    config: &'c Training,
+    args: &Args,
+) -> (&'static str, Size, Option<&'c Vec<String>>) {
     let named = config
         .named
         .as_ref()
         .filter(|_| !args.experiments.is_empty());
     let usual = config.methods.as_ref();
     match (args.quick, args.full, named) {
-        (true, ..) => (config.quick, usual),
-        (_, true, named) => (config.full, named.map(|named| &named.methods).or(usual)),
-        (.., Some(named)) => (named.size, Some(&named.methods)),
-        _ => (config.default, usual),
+        (true, ..) => ("quick", config.quick, usual),
+        (_, true, named) => {
+            let methods = named.map(|named| &named.methods).or(usual);
+            ("full", config.full, methods)
+        }
+        (.., Some(named)) => ("named", named.size, Some(&named.methods)),
+        _ => ("default", config.default, usual),
     }
 }

@@ -24,6 +24,13 @@ impl Column {
         }
     }
 
+    pub(super) fn numeric(head: impl Into<String>, cells: Vec<String>) -> Self {
+        Column {
+            numeric: true,
+            ..Self::text(head, cells)
+        }
+    }
+
     /// None if no method has the value.
     pub(super) fn numbers(
         head: &'static str,
@@ -36,11 +43,7 @@ impl Column {
             .map(|r| cell(r).unwrap_or_else(|| "–".to_owned()))
             .collect();
         let some = rows.iter().any(|r| value(r).is_some());
-        some.then_some(Column {
-            head: head.to_owned(),
-            cells,
-            numeric: true,
-        })
+        some.then(|| Self::numeric(head, cells))
     }
 }
 

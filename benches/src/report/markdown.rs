@@ -1,28 +1,69 @@
-//! The tables of docs/results.md: each between two comments that name its experiment.
+//! The tables of docs/results.md: each between two comments that say which it is.
+//!
+//! `<!-- table NAME -->` is the summary of the experiment's default run, `NAME named` of its longer one
+//! by name, `NAME imdb` of the default run on those data; `NAME at 100 500` is what was measured after
+//! as many updates (see [`course`]).
 
-use super::table::table;
+use super::column::Column;
+use super::{course, table::table};
 use crate::results::{Experiment, Results};
+
+const BEGIN: &str = "<!-- table ";
+const END: &str = " -->";
 
 /// The text with the tables of the experiments that are in both, and their names.
 pub(crate) fn fill(text: &str, results: &Results) -> (String, Vec<String>) {
-    let (mut text, mut filled) = (text.to_owned(), Vec::new());
-    for experiment in results.experiments.iter().flat_map(Experiment::figures) {
-        let [begin, end] =
-            ["", "/"].map(|slash| format!("<!-- {slash}table {} -->", experiment.name));
-        let Some(from) = text.find(&begin).map(|at| at + begin.len()) else {
-            continue;
-        };
-        let Some(to) = text[from..].find(&end).map(|at| from + at) else {
-            continue;
-        };
-        text.replace_range(from..to, &format!("\n{}\n", section(&experiment, results)));
-        filled.push(experiment.name);
+    let figures = results.experiments.iter().flat_map(Experiment::figures);
+    let figures: Vec<_> = figures.collect();
+    let (mut new, mut rest, mut filled) = (String::new(), text, Vec::new());
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        new += before;
+        new += BEGIN;
+        rest = after;
+        let found = after.split_once(END).and_then(|(asked, after)| {
+            let section = section(asked, &figures, results)?;
+            let end = after.find(&format!("<!-- /table {asked}{END}"))?;
+            Some((asked, section, &after[end..]))
+        });
+        if let Some((asked, section, after)) = found {
+            new += &format!("{asked}{END}\n{section}\n");
+            filled.push(asked.to_owned());
+            rest = after;
+        }
     }
-    (text, filled)
+    (new + rest, filled)
 }
 
-fn section(experiment: &Experiment, results: &Results) -> String {
-    let (legend, columns) = table(experiment);
+/// What a comment asks for, if it was measured.
+fn section(asked: &str, figures: &[Experiment], results: &Results) -> Option<String> {
+    let (which, places) = match asked.split_once(" at ") {
+        Some((which, places)) => (which, Some(places)),
+        None => (asked, None),
+    };
+    let (name, word) = which.split_once(' ').unwrap_or((which, "default"));
+    let same = |e: &Experiment| match e.size.as_str() {
+        "quick" => false,
+        // Results that are older than the field are of a default run.
+        "default" | "" => word == "default" || e.data.starts_with(&format!("{word}-")),
+        size => word == size,
+    };
+    let experiment = figures.iter().find(|e| e.name == name && same(e))?;
+    let Some(places) = places else {
+        let (legend, columns) = table(experiment);
+        let mut lines = rows(&columns) + &origin(experiment, results, &legend);
+        lines += &format!(" {}\n", experiment.note.as_deref().unwrap_or_default());
+        for judged in &experiment.claims {
+            let claim = super::print_claims(&[judged]).replace("\n  ", " ");
+            lines += &format!("\n{claim}\n");
+        }
+        return Some(lines);
+    };
+    let places: Result<Vec<f64>, _> = places.split(' ').map(str::parse).collect();
+    let (legend, columns) = course::table(experiment, &places.ok()?);
+    Some(rows(&columns) + &origin(experiment, results, &legend) + "\n")
+}
+
+fn rows(columns: &[Column]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut lines = line(columns.iter().map(|c| c.head.clone()).collect());
     let rule = columns
@@ -37,26 +78,19 @@ fn section(experiment: &Experiment, results: &Results) -> String {
                 .collect(),
         );
     }
-    let (day, _) = results.date.split_once('T').unwrap_or((&results.date, ""));
-    let seeds = experiment
-        .runs
-        .iter()
-        .map(|run| run.seed)
-        .max()
-        .unwrap_or(0)
-        + 1;
-    let note = experiment.note.as_deref().unwrap_or_default();
-    lines += &format!(
-        "\n{day}, commit {}, {}; {legend}; seeds: {seeds}. {note}\n",
-        results.commit, results.machine
-    );
-    for judged in &experiment.claims {
-        lines += &format!(
-            "\n{}\n",
-            super::print_claims(&[judged]).replace("\n  ", " ")
-        );
-    }
     lines
+}
+
+/// Where the numbers come from.
+fn origin(experiment: &Experiment, results: &Results, legend: &str) -> String {
+    let (day, _) = results.date.split_once('T').unwrap_or((&results.date, ""));
+    let last = experiment.runs.iter().map(|run| run.seed).max();
+    format!(
+        "\n{day}, commit {}, {}; {legend}; seeds: {}.",
+        results.commit,
+        results.machine,
+        last.unwrap_or(0) + 1
+    )
 }
 
 #[cfg(test)]
@@ -96,5 +130,60 @@ mod tests {
         assert_eq!(filled, expected);
         // What was filled is filled again, and is the same.
         assert_eq!(fill(&filled, &results).0, filled);
+    }
+
+    #[test]
+    fn a_longer_run_and_the_course_of_one_are_tables_of_their_own() {
+        let point = |update: u64, error: f64| Point {
+            update,
+            test_error: Some(error),
+            ..Point::default()
+        };
+        let run = |seed: u64, scale: f64| Run {
+            method: "adam".to_owned(),
+            seed,
+            points: vec![point(10, 0.2 * scale), point(30, 0.1 * scale)],
+            ..Run::default()
+        };
+        let experiment = |size: &str, scale: f64| Experiment {
+            name: "one".to_owned(),
+            size: size.to_owned(),
+            runs: (0..3)
+                .map(|seed| run(seed, scale * (1.0 + seed as f64)))
+                .collect(),
+            ..Experiment::default()
+        };
+        let text = "<!-- table one at 10 31 -->\n<!-- /table one at 10 31 -->\n\
+            <!-- table one named at 10 -->\n<!-- /table one named at 10 -->\n\
+            <!-- table one -->\n<!-- /table one -->\n\
+            <!-- table one at ten -->\n<!-- /table one at ten -->";
+        let of = |experiments| Results {
+            experiments,
+            ..Results::default()
+        };
+        let (filled, names) = fill(text, &of(vec![experiment("named", 0.5)]));
+        assert_eq!(names, ["one named at 10"]);
+        assert!(
+            filled.contains("| adam | 20.00 [10.00, 30.00] |"),
+            "{filled}"
+        );
+        let (filled, names) = fill(&filled, &of(vec![experiment("default", 1.0)]));
+        assert_eq!(names, ["one at 10 31", "one"]);
+        let row = "| method | 10 | 31 |\n| --- | --: | --: |\n\
+            | adam | 40.00 [20.00, 60.00] | 20.00 [10.00, 30.00] |";
+        assert!(filled.contains(row), "{filled}");
+        assert!(
+            filled.contains("test error (%) after as many updates"),
+            "{filled}"
+        );
+        assert!(
+            filled.contains("| adam | 20.00 [10.00, 30.00] |"),
+            "{filled}"
+        );
+        assert!(
+            fill(&filled, &of(vec![experiment("quick", 1.0)]))
+                .1
+                .is_empty()
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! The summary of an experiment as a table, for the terminal.
 
 use super::column::{Column, figure};
-use super::units;
+use super::{counted, units};
 use crate::plot::number;
 use crate::results::{Experiment, Judged, Outcome, Row, Search, Stat, summary};
 
 /// What the table's cells are, and the table.
 pub(super) fn table(experiment: &Experiment) -> (String, Vec<Column>) {
-    if let Some(table) = units::table(experiment) {
+    let own = units::table(experiment).or_else(|| counted::table(experiment));
+    if let Some(table) = own {
         return table;
     }
     let columns = columns(&summary(experiment), &experiment.search);
@@ -71,7 +72,7 @@ fn troubles(experiment: &Experiment) -> Vec<String> {
 }
 
 /// The median, and the range if there is one.
-fn spread(s: Stat, show: fn(f64) -> String) -> String {
+pub(super) fn spread(s: Stat, show: fn(f64) -> String) -> String {
     match s.min == s.max {
         true => show(s.median),
         false => format!("{} [{}, {}]", show(s.median), show(s.min), show(s.max)),
