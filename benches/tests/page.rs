@@ -20,8 +20,9 @@ fn exists(program: &str) -> bool {
 }
 
 fn ready() -> bool {
-    let packages = folder().join("node_modules/playwright-core").is_dir();
-    let ready = packages && exists("node") && exists("chromium");
+    let packages = ["playwright-core", "axe-core", "katex"];
+    let packages = packages.map(|name| folder().join("node_modules").join(name).is_dir());
+    let ready = packages == [true; 3] && exists("node") && exists("chromium");
     if !ready {
         eprintln!("left out: `cargo xtask setup page` installs what it needs");
     }
@@ -70,4 +71,12 @@ fn the_page_does_what_it_shows() {
             .arg(PROGRAM)
             .arg(page),
     );
+}
+
+/// As docs.rs would, by the header that it is given.
+#[test]
+fn every_equation_of_the_documentation_is_set() {
+    if ready() {
+        succeed(Command::new("node").arg(folder().join("equations.mjs")));
+    }
 }

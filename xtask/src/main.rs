@@ -29,7 +29,7 @@ Usage: cargo xtask COMMAND [ARGS…]
 
   setup          find OpenBLAS; as root on Debian or Ubuntu install it, elsewhere say what to run
   setup mpi      the same for MPI and libclang, which opt-mpi alone needs
-  setup page     the same for Chromium and two npm packages, which the test of the report needs
+  setup page     the same for Chromium and npm packages, which the test of the report needs
   bench [ARGS…]  train with every method, write target/bench/{results.json,report.html}
                    [EXPERIMENT…] [--quick | --full] [--seeds N] [--methods a,b] [--data DIR]
                    [--out DIR] [--json]

@@ -1,4 +1,4 @@
-//! `setup page`: what the report's test needs, a browser and two packages for Node.js. Users need neither.
+//! `setup page`: what the report's test needs, a browser and packages for Node.js. Users need neither.
 
 use crate::setup::{apt_get, exists, output};
 use std::{path::Path, process::Command};
@@ -47,5 +47,7 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn packages() -> bool {
-    folder().join("node_modules/playwright-core").is_dir()
+    let all = ["playwright-core", "axe-core", "katex"];
+    all.iter()
+        .all(|name| folder().join("node_modules").join(name).is_dir())
 }
