@@ -1,18 +1,21 @@
 use std::fmt;
-use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::Array2;
 use opt_core::{
     Bound, Change, Error, Fallback, Field, FieldVisitor, FirstOrder, Hyper, LayerPlace, Method,
     Prefixed, Reparametrized, Report, Rule, Scalar, Segment, State, Tune, Tuned, Update, Visit,
     all_finite, list_hyper,
 };
-use opt_linalg::{Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions, gemm};
+use opt_linalg::{Decompose, Eigh, Form, Moments, Whitening, WhiteningOptions};
 
 use crate::dense::Dense;
 use crate::preconditioner::statistics;
 use crate::team::{make_all, others};
 use crate::{Extent, FisherError};
+
+mod change;
+
+use change::{layer, reparametrize, repeat};
 
 /// When and how [`ProngCoordinates`] whitens.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,61 +264,6 @@ impl<F: Decompose, R: Rule<F, N>, const N: usize> ProngCoordinates<F, R, N> {
         self.inner.check_whole(&self.gradient)?;
         Ok(report)
     }
-}
-
-/// The whitening of each pixel of a patch by itself; of a dense layer there is one.
-fn repeat<F: Decompose>(pixel: &Whitening<F>, to: &mut Whitening<F>) {
-    let n = pixel.c.len();
-    to.u.fill(F::zero());
-    to.u_inv.fill(F::zero());
-    for start in (0..to.c.len()).step_by(n.max(1)) {
-        let block = s![start..start + n, start..start + n];
-        to.u.slice_mut(block).assign(&pixel.u);
-        to.u_inv.slice_mut(block).assign(&pixel.u_inv);
-        to.c.slice_mut(s![start..start + n]).assign(&pixel.c);
-    }
-}
-
-/// Takes all layers from the old coordinates to the new.
-fn reparametrize<F: Decompose>(
-    x: &mut [F],
-    layers: &[Dense],
-    old: &[Whitening<F>],
-    new: &[Whitening<F>],
-) -> Result<(), Error> {
-    for (dense, (old, new)) in layers.iter().zip(old.iter().zip(new)) {
-        layer(
-            x,
-            (dense.weight.clone(), dense.bias.clone()),
-            dense,
-            old,
-            new,
-        )?;
-    }
-    Ok(())
-}
-
-/// V ← V·U_old·U_new⁻¹ and d ← d + W·(c_new − c_old) with W = V·U_old, where V and d are in `x`.
-fn layer<F: Decompose>(
-    x: &mut [F],
-    (weight, bias): (Range<usize>, Option<Range<usize>>),
-    dense: &Dense,
-    old: &Whitening<F>,
-    new: &Whitening<F>,
-) -> Result<(), Error> {
-    let (shape, zero, one) = ((dense.fan_out, dense.fan_in), F::zero(), F::one());
-    let v = ArrayView2::from_shape(shape, &x[weight.clone()]).map_err(Error::objective)?;
-    let mut w = Array2::zeros(shape);
-    gemm(one, v, old.u.view(), zero, w.view_mut())?;
-    let v = ArrayViewMut2::from_shape(shape, &mut x[weight]).map_err(Error::objective)?;
-    gemm(one, w.view(), new.u_inv.view(), zero, v)?;
-    if let Some(bias) = bias {
-        let change: Array1<F> = w.dot(&(&new.c - &old.c));
-        for (d, &change) in x[bias].iter_mut().zip(&change) {
-            *d += change;
-        }
-    }
-    Ok(())
 }
 
 impl<F, R, O, const N: usize> Method<F, O> for ProngCoordinates<F, R, N>
