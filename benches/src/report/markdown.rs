@@ -185,5 +185,10 @@ mod tests {
                 .1
                 .is_empty()
         );
+        let text = "<!-- table one imdb -->\n<!-- /table one imdb -->";
+        let mut words = experiment("default", 1.0);
+        assert!(fill(text, &of(vec![words.clone()])).1.is_empty());
+        words.data = "imdb-train: 5 training".to_owned();
+        assert_eq!(fill(text, &of(vec![words])).1, ["one imdb"]);
     }
 }
