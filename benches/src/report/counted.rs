@@ -2,7 +2,7 @@
 
 use super::column::{Column, figure};
 use crate::plot::number;
-use crate::results::{Experiment, Point, Run, Stat, by_method};
+use crate::results::{Experiment, Run, Stat, by_method};
 
 /// The legend and the columns; none if the experiment is of another kind.
 pub(super) fn table(experiment: &Experiment) -> Option<(String, Vec<Column>)> {
@@ -35,14 +35,14 @@ fn starts(runs: &[Run]) -> (String, Vec<Column>) {
 fn rates(runs: &[Run]) -> (String, Vec<Column>) {
     let name = runs.iter().map(|run| run.method.clone()).collect();
     let mut columns = vec![Column::text("network", name)];
-    let places: [(_, fn(&Run) -> Option<&Point>); 2] = [
-        ("at the start", |run| run.points.first()),
-        ("at the minimum", |run| run.points.last()),
-    ];
-    for (place, point) in places {
+    for (place, last) in [("at the start", false), ("at the minimum", true)] {
         for what in ["2/λ", "online", "found"] {
             let cell = |run: &Run| {
-                let rate = point(run).and_then(|point| point.rate);
+                let point = match last {
+                    true => run.points.last(),
+                    false => run.points.first(),
+                };
+                let rate = point.and_then(|point| point.rate);
                 let value = rate.map(|rate| match what {
                     "2/λ" => rate.predicted,
                     "online" => rate.online,
@@ -60,7 +60,7 @@ fn rates(runs: &[Run]) -> (String, Vec<Column>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Rate;
+    use crate::results::{Point, Rate};
 
     fn rows(experiment: &Experiment) -> Vec<Vec<String>> {
         let (_, columns) = table(experiment).unwrap();

@@ -4,13 +4,16 @@ use super::column::{Column, figure};
 use super::table::spread;
 use crate::results::{Experiment, Point, Run, Stat, by_method};
 
+/// What is measured at a point: one number, or two.
+type Shown = fn(&Point) -> Option<Vec<f64>>;
+
 /// One column for each place: a number of updates, or of passes where all methods get the same amount
 /// of those; the cells are of the measured point nearest to it.
 pub(super) fn table(experiment: &Experiment, places: &[f64]) -> (String, Vec<Column>) {
     let runs = &experiment.runs;
     let any = |f: fn(&Point) -> bool| runs.iter().flat_map(|run| &run.points).any(f);
     let by_passes = any(|p| p.passes.is_some());
-    let (what, show): (_, fn(&Point) -> Option<Vec<f64>>) = match () {
+    let (what, show): (_, Shown) = match () {
         () if any(|p| p.squared_error.is_some()) => ("squared error", |p| p.squared_error.map(one)),
         () if any(|p| p.layer_gradients.is_some()) => {
             ("gradient of the first and of the last layer", |p| {
