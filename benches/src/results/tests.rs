@@ -99,7 +99,7 @@ fn what_does_not_apply_is_absent() {
     };
     let json = json!({
         "experiments": [{
-            "name": "e", "title": "", "kind": "", "data": "", "model": "",
+            "name": "e", "title": "", "kind": "", "size": "", "data": "", "model": "",
             "runs": [{
                 "method": "sgd", "hyper": {"lr": 0.5}, "seed": 0,
                 "points": [{"update": 3, "gradient_evaluations": 4, "test_loss": 0.5}],
