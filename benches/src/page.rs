@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::results::{Results, write_file};
+use crate::results::{Experiment, Results, write_file};
 use crate::{Failure, bench, report, visual};
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let file = dir.join("results.json");
     let named = |why: String| Failure::Other(format!("{}: {why}", file.display()));
     let json = std::fs::read(&file).map_err(|e| named(e.to_string()))?;
-    let results: Results = serde_json::from_slice(&json).map_err(|e| named(e.to_string()))?;
+    let mut results: Results = serde_json::from_slice(&json).map_err(|e| named(e.to_string()))?;
     let other = |e: std::io::Error| Failure::Other(e.to_string());
     let Some(docs) = &args.docs else {
         let page = report::write(&dir, &results).map_err(other)?;
@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::Other(format!("{}: {e}", text.display())))?;
     let (new, mut filled) = report::markdown::fill(&old, &results);
     write_file(&text, new.as_bytes()).map_err(other)?;
+    // A picture is of the run that draws all of them.
+    let of_default = |e: &Experiment| matches!(e.size.as_str(), "default" | "");
+    results.experiments.retain(of_default);
     let all = report::stills(&results, &visual::landscape);
     for (name, svg) in all.map_err(|e| other(e.into()))? {
         let path = docs.join("img").join(&name);
