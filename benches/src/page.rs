@@ -34,8 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (new, mut filled) = report::markdown::fill(&old, &results);
     write_file(&text, new.as_bytes()).map_err(other)?;
     // A picture is of the run that draws all of them.
-    let of_default = |e: &Experiment| matches!(e.size.as_str(), "default" | "");
-    results.experiments.retain(of_default);
+    results.experiments.retain(Experiment::is_default);
     let all = report::stills(&results, &visual::landscape);
     for (name, svg) in all.map_err(|e| other(e.into()))? {
         let path = docs.join("img").join(&name);

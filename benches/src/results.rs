@@ -218,6 +218,11 @@ fn finite_entries<S: Serializer>(map: &Settings, s: S) -> Result<S::Ok, S::Error
 }
 
 impl Experiment {
+    /// Whether it had its default length; results that are older than the field had.
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self.size.as_str(), "default" | "")
+    }
+
     /// An experiment on several test functions as one for each, named `EXPERIMENT-PROBLEM`:
     /// that is what a figure or a table shows. Others as they are.
     pub(crate) fn figures(&self) -> Vec<Experiment> {

@@ -2,7 +2,7 @@
 
 use super::column::{Column, figure};
 use crate::plot::number;
-use crate::results::{Experiment, Run, Stat, by_method};
+use crate::results::{Experiment, Point, Rate, Run, Stat, by_method};
 
 /// The legend and the columns; none if the experiment is of another kind.
 pub(super) fn table(experiment: &Experiment) -> Option<(String, Vec<Column>)> {
@@ -33,22 +33,24 @@ fn starts(runs: &[Run]) -> (String, Vec<Column>) {
 }
 
 fn rates(runs: &[Run]) -> (String, Vec<Column>) {
+    type Place = fn(&Run) -> Option<&Point>;
+    type Value = fn(Rate) -> f64;
+    let places: [(&str, Place); 2] = [
+        ("at the start", |run| run.points.first()),
+        ("at the minimum", |run| run.points.last()),
+    ];
+    let values: [(&str, Value); 3] = [
+        ("2/λ", |rate| rate.predicted),
+        ("online", |rate| rate.online),
+        ("found", |rate| rate.found),
+    ];
     let name = runs.iter().map(|run| run.method.clone()).collect();
     let mut columns = vec![Column::text("network", name)];
-    for (place, last) in [("at the start", false), ("at the minimum", true)] {
-        for what in ["2/λ", "online", "found"] {
+    for (place, point) in places {
+        for (what, value) in values {
             let cell = |run: &Run| {
-                let point = match last {
-                    true => run.points.last(),
-                    false => run.points.first(),
-                };
-                let rate = point.and_then(|point| point.rate);
-                let value = rate.map(|rate| match what {
-                    "2/λ" => rate.predicted,
-                    "online" => rate.online,
-                    _ => rate.found,
-                });
-                value.map_or_else(|| "–".to_owned(), figure)
+                let rate = point(run).and_then(|point| point.rate);
+                rate.map_or_else(|| "–".to_owned(), |rate| figure(value(rate)))
             };
             let cells = runs.iter().map(cell).collect();
             columns.push(Column::numeric(format!("{place}: {what}"), cells));
@@ -60,7 +62,6 @@ fn rates(runs: &[Run]) -> (String, Vec<Column>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::{Point, Rate};
 
     fn rows(experiment: &Experiment) -> Vec<Vec<String>> {
         let (_, columns) = table(experiment).unwrap();

@@ -7,28 +7,28 @@ use crate::results::{Experiment, Point, Run, Stat, by_method};
 /// What is measured at a point: one number, or two.
 type Shown = fn(&Point) -> Option<Vec<f64>>;
 
+/// The first of these that an experiment has is what its course tells.
+const MEASURES: [(&str, Shown); 7] = [
+    ("squared error", |p| p.squared_error.map(one)),
+    ("gradient of the first and of the last layer", |p| {
+        let all = p.layer_gradients.as_ref()?;
+        Some(vec![*all.first()?, *all.last()?])
+    }),
+    ("test error (%)", |p| p.test_error.map(|v| one(100.0 * v))),
+    ("condition number", |p| p.condition.map(one)),
+    ("length of the step", |p| p.step.map(one)),
+    ("value", |p| p.value.map(one)),
+    ("training loss", |p| p.train_loss.map(one)),
+];
+
 /// One column for each place: a number of updates, or of passes where all methods get the same amount
 /// of those; the cells are of the measured point nearest to it.
-pub(super) fn table(experiment: &Experiment, places: &[f64]) -> (String, Vec<Column>) {
+pub(super) fn table(experiment: &Experiment, places: &[f64]) -> Option<(String, Vec<Column>)> {
     let runs = &experiment.runs;
-    let any = |f: fn(&Point) -> bool| runs.iter().flat_map(|run| &run.points).any(f);
-    let by_passes = any(|p| p.passes.is_some());
-    let (what, show): (_, Shown) = match () {
-        () if any(|p| p.squared_error.is_some()) => ("squared error", |p| p.squared_error.map(one)),
-        () if any(|p| p.layer_gradients.is_some()) => {
-            ("gradient of the first and of the last layer", |p| {
-                let all = p.layer_gradients.as_ref()?;
-                Some(vec![*all.first()?, *all.last()?])
-            })
-        }
-        () if any(|p| p.test_error.is_some()) => {
-            ("test error (%)", |p| p.test_error.map(|v| one(100.0 * v)))
-        }
-        () if any(|p| p.condition.is_some()) => ("condition number", |p| p.condition.map(one)),
-        () if any(|p| p.step.is_some()) => ("length of the step", |p| p.step.map(one)),
-        () if any(|p| p.value.is_some()) => ("value", |p| p.value.map(one)),
-        () => ("training loss", |p| p.train_loss.map(one)),
-    };
+    let mut points = runs.iter().flat_map(|run| &run.points);
+    let has = |show: &Shown| points.clone().any(|p| show(p).is_some());
+    let (what, show) = MEASURES.into_iter().find(|(_, show)| has(show))?;
+    let by_passes = points.any(|p| p.passes.is_some());
     let rows = by_method(runs);
     let name = rows.iter().map(|runs| runs[0].method.clone()).collect();
     let mut columns = vec![Column::text("method", name)];
@@ -37,7 +37,7 @@ pub(super) fn table(experiment: &Experiment, places: &[f64]) -> (String, Vec<Col
         false => p.update as f64,
     };
     for &place in places {
-        let near = |run: &&&Run| {
+        let near = |run: &&Run| {
             let apart = |p: &&Point| (along(p) - place).abs();
             let nearest = run
                 .points
@@ -47,7 +47,7 @@ pub(super) fn table(experiment: &Experiment, places: &[f64]) -> (String, Vec<Col
         };
         let cell = |runs: &Vec<&Run>| {
             let complete = runs.iter().filter(|run| run.failed.is_none());
-            let found: Vec<_> = complete.filter_map(|run| near(&run)).collect();
+            let found: Vec<_> = complete.filter_map(near).collect();
             let parts = found.first().map_or(0, Vec::len);
             let of = |k: usize| Stat::of(found.iter().filter_map(|values| values.get(k).copied()));
             let told: Vec<_> = (0..parts)
@@ -64,7 +64,7 @@ pub(super) fn table(experiment: &Experiment, places: &[f64]) -> (String, Vec<Col
         ));
     }
     let unit = if by_passes { "passes" } else { "updates" };
-    (format!("{what} after as many {unit}"), columns)
+    Some((format!("{what} after as many {unit}"), columns))
 }
 
 fn one(value: f64) -> Vec<f64> {

@@ -41,11 +41,9 @@ fn section(asked: &str, figures: &[Experiment], results: &Results) -> Option<Str
         None => (asked, None),
     };
     let (name, word) = which.split_once(' ').unwrap_or((which, "default"));
-    let same = |e: &Experiment| match e.size.as_str() {
-        "quick" => false,
-        // Results that are older than the field are of a default run.
-        "default" | "" => word == "default" || e.data.starts_with(&format!("{word}-")),
-        size => word == size,
+    let same = |e: &Experiment| match e.is_default() {
+        true => word == "default" || e.data.starts_with(&format!("{word}-")),
+        false => word == e.size && word != "quick",
     };
     let experiment = figures.iter().find(|e| e.name == name && same(e))?;
     let Some(places) = places else {
@@ -59,7 +57,7 @@ fn section(asked: &str, figures: &[Experiment], results: &Results) -> Option<Str
         return Some(lines);
     };
     let places: Result<Vec<f64>, _> = places.split(' ').map(str::parse).collect();
-    let (legend, columns) = course::table(experiment, &places.ok()?);
+    let (legend, columns) = course::table(experiment, &places.ok()?)?;
     Some(rows(&columns) + &origin(experiment, results, &legend) + "\n")
 }
 
