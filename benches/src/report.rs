@@ -8,6 +8,7 @@ mod counted;
 mod course;
 mod figures;
 pub(crate) mod markdown;
+pub(crate) mod quotes;
 mod table;
 mod units;
 
