@@ -117,6 +117,7 @@ impl Claim {
         Some(Judged {
             claim: self.claim.clone(),
             source: self.source.clone(),
+            problem: self.problem.clone(),
             measured: format!(
                 "{}{}: {} against {}",
                 measure.name(),

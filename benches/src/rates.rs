@@ -50,21 +50,21 @@ impl Rates {
     }
 
     /// A run for each network: at the start, and at a minimum.
-    pub(crate) fn run(&self, digits: &Dataset, stop: &Stop) -> Result<(Vec<Run>, String), String> {
+    pub(crate) fn run(&self, digits: &Dataset, stop: &Stop) -> Result<Vec<Run>, String> {
         let labels = &digits.labels[..self.samples];
         let rows = digits.inputs.slice(ndarray::s![..self.samples, ..]);
         let mut standard = rows.to_owned();
         let measured = Standardize::fit(rows).map_err(text)?;
         measured.apply(standard.view_mut()).map_err(text)?;
         let both = [rows.mapv(f64::from), standard.mapv(f64::from)];
-        let (mut runs, mut told) = (Vec::new(), Vec::new());
+        let mut runs = Vec::new();
         for (activation, name) in [
             (Activation::Tanh, "tanh"),
             (Activation::ScaledTanh, "scaled-tanh"),
         ] {
             for (inputs, ending) in both.iter().zip(["", ", standardized"]) {
                 if stop.asked() {
-                    return Ok((runs, String::new()));
+                    return Ok(runs);
                 }
                 let mut mlp = Mlp::new(self.spec(activation)).map_err(text)?;
                 let inputs = inputs.view();
@@ -74,13 +74,11 @@ impl Rates {
                     inputs,
                     labels,
                 };
-                let run = self.network(&mut case, format!("{name}{ending}"))?;
-                eprintln!("  {}", describe(&run));
-                told.push(describe(&run));
-                runs.push(run);
+                runs.push(self.network(&mut case, format!("{name}{ending}"))?);
+                eprintln!("  {name}{ending}");
             }
         }
-        Ok((runs, format!(" {}.", told.join("; "))))
+        Ok(runs)
     }
 
     fn network(&self, case: &mut Case<'_>, method: String) -> Result<Run, String> {
@@ -200,19 +198,6 @@ impl Rates {
         let last = mlp.value(&x).map_err(text)?;
         Ok(last < first)
     }
-}
-
-fn describe(run: &Run) -> String {
-    let shown = |what: &str, point: Option<&Point>| {
-        let rate = point.and_then(|point| point.rate);
-        rate.map_or(String::new(), |r| {
-            let (predicted, online, found) = (r.predicted, r.online, r.found);
-            format!("{what} 2/λ {predicted:.4}, online {online:.4}, found {found:.4}")
-        })
-    };
-    let start = shown("at the start", run.points.first());
-    let end = shown("at the minimum", run.points.last());
-    format!("{}: {start}; {end}", run.method)
 }
 
 /// Of either sign, without a pattern.

@@ -223,8 +223,8 @@ impl Experiment {
         matches!(self.size.as_str(), "default" | "")
     }
 
-    /// An experiment on several test functions as one for each, named `EXPERIMENT-PROBLEM`:
-    /// that is what a figure or a table shows. Others as they are.
+    /// An experiment on several test functions as one for each, named `EXPERIMENT-PROBLEM`, with the
+    /// claims about it: that is what a figure or a table shows. Others as they are.
     pub(crate) fn figures(&self) -> Vec<Experiment> {
         let mut figures: Vec<Experiment> = Vec::new();
         for run in &self.runs {
@@ -232,18 +232,21 @@ impl Experiment {
                 Some(problem) => format!("{}-{problem}", self.name),
                 None => self.name.clone(),
             };
-            match figures.iter_mut().find(|figure| figure.name == name) {
-                Some(figure) => figure.runs.push(run.clone()),
-                None => figures.push(Experiment {
-                    title: match &run.problem {
-                        Some(problem) => format!("{}: {problem}", self.title),
-                        None => self.title.clone(),
-                    },
-                    name,
-                    runs: vec![run.clone()],
-                    ..self.clone()
-                }),
+            if let Some(figure) = figures.iter_mut().find(|figure| figure.name == name) {
+                figure.runs.push(run.clone());
+                continue;
             }
+            let mut figure = Experiment {
+                name,
+                runs: vec![run.clone()],
+                ..self.clone()
+            };
+            if let Some(problem) = &run.problem {
+                figure.title += &format!(": {problem}");
+                let about = |claim: &Judged| claim.problem.as_ref().is_none_or(|p| p == problem);
+                figure.claims.retain(about);
+            }
+            figures.push(figure);
         }
         figures
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::registry;
-use crate::results::{Point, Run, Stat};
+use crate::results::{Point, Run};
 use crate::setting::{Settings, hyper, named};
 use crate::stop::Stop;
 
@@ -60,7 +60,7 @@ impl Starts {
         (inputs, Array2::from_shape_fn((n, 1), |(i, _)| class(i)))
     }
 
-    /// A run for each method and start, at the method's best value, and a sentence on all; as far
+    /// A run for each method and start, at the method's best value, and a sentence on those; as far
     /// as nobody stops it.
     pub(crate) fn run(
         &self,
@@ -88,11 +88,10 @@ impl Starts {
             }
             let best = best.unwrap_or_default();
             eprintln!("  {}: {} of {starts}", entry.name(), solved(&best));
-            told.push(self.told(entry, &best));
+            told.extend(chosen(entry, &best));
             all.extend(best);
         }
-        let told = format!(" Solutions of {starts} starts: {}.", told.join(", "));
-        Ok((all, told))
+        Ok((all, format!(" Chosen: {}.", told.join(", "))))
     }
 
     /// The experiment's settings, with each value of the grid.
@@ -158,18 +157,13 @@ impl Starts {
         }
         Ok(run)
     }
+}
 
-    fn told(&self, entry: &Entry<f64, Small>, runs: &[Run]) -> String {
-        let took = runs.iter().filter(|run| run.failed.is_none());
-        let took = took.filter_map(|run| Some(run.points.last()?.update as f64));
-        let median = Stat::of(took).map_or(0.0, |stat| stat.median);
-        let first = entry.fields().first().map(|field| &field.name);
-        let value = runs.first().zip(first);
-        let value =
-            value.and_then(|(run, name)| Some(format!(" at {name} {}", run.hyper.get(name)?)));
-        let (name, value) = (entry.name(), value.unwrap_or_default());
-        format!("{name} {} ({median} updates{value})", solved(runs))
-    }
+/// The first hyper-parameter, as it was chosen.
+fn chosen(entry: &Entry<f64, Small>, runs: &[Run]) -> Option<String> {
+    let first = entry.fields().first()?;
+    let value = runs.first()?.hyper.get(&first.name)?;
+    Some(format!("{} {}={value}", entry.name(), first.name))
 }
 
 fn solved(runs: &[Run]) -> usize {

@@ -6,6 +6,9 @@
 mod args;
 mod burn;
 mod candle;
+/// As `cargo bench -p opt-bench --bench conv` has it.
+#[path = "../../criterion/convolutional.rs"]
+mod convolutional;
 mod machine;
 mod ours;
 mod python;

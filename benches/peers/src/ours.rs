@@ -5,7 +5,6 @@ mod eigh;
 mod training;
 mod update;
 
-pub(crate) use convolution::BATCH;
 pub(crate) use update::gradient;
 
 use crate::turns::Runner;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ours::BATCH;
+use crate::convolutional::BATCH;
 
 /// 100 MB of f32: what memory is for, not cache.
 pub(crate) const PARAMETERS: usize = 25_000_000;

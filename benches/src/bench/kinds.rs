@@ -56,8 +56,12 @@ impl Job<'_> {
         }
     }
 
-    /// Without runs.
-    fn figure(&self, data: String, model: String) -> results::Experiment {
+    /// Without runs; what they have told comes after the experiment's own note.
+    fn figure(&self, data: String, model: String, told: &str) -> results::Experiment {
+        let mut note = self.experiment.about.note.clone();
+        if !told.is_empty() {
+            *note.get_or_insert_default() += told;
+        }
         results::Experiment {
             name: self.experiment.name.clone(),
             title: self.experiment.about.title.clone(),
@@ -69,6 +73,7 @@ impl Job<'_> {
             }
             .to_owned(),
             deck: self.experiment.about.deck.clone(),
+            note,
             data,
             model,
             ..results::Experiment::default()
@@ -91,14 +96,9 @@ impl Job<'_> {
         let entries = registry::surfaces();
         let entries = self.of(&entries, config.methods.as_ref());
         let (runs, told) = visual::run(self.experiment, config, &entries)?;
-        let mut note = self.experiment.about.note.clone();
-        if !told.is_empty() {
-            *note.get_or_insert_default() += &told;
-        }
         Ok(results::Experiment {
-            note,
             runs,
-            ..self.figure("none".to_owned(), config.problems.join(", "))
+            ..self.figure("none".to_owned(), config.problems.join(", "), &told)
         })
     }
 
@@ -111,9 +111,8 @@ impl Job<'_> {
         let data = format!("mnist-train at 10x10, {} images", config.samples);
         let model = format!("100-{} tanh, softmax cross-entropy", widths.join("-"));
         Ok(results::Experiment {
-            note: self.experiment.about.note.clone(),
             runs,
-            ..self.figure(data, model)
+            ..self.figure(data, model, "")
         })
     }
 
@@ -124,9 +123,8 @@ impl Job<'_> {
         let runs = config.run(&digits, &entries, self.stop)?;
         let data = format!("digits at 4x4, {} images", config.samples);
         Ok(results::Experiment {
-            note: self.experiment.about.note.clone(),
             runs,
-            ..self.figure(data, config.model())
+            ..self.figure(data, config.model(), "")
         })
     }
 
@@ -138,9 +136,8 @@ impl Job<'_> {
             config.outlier, config.at
         );
         Ok(results::Experiment {
-            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure("none".to_owned(), model)
+            ..self.figure("none".to_owned(), model, &told)
         })
     }
 
@@ -158,20 +155,18 @@ impl Job<'_> {
             1_u64 << bits
         );
         Ok(results::Experiment {
-            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure(data, config.model())
+            ..self.figure(data, config.model(), &told)
         })
     }
 
     fn rates(&self, config: &Rates) -> Result<results::Experiment, String> {
         let digits = opt_data::digits().map_err(|e| e.to_string())?;
-        let (runs, told) = config.run(&digits, self.stop)?;
+        let runs = config.run(&digits, self.stop)?;
         let data = format!("digits, {} images, full batch", config.samples);
         Ok(results::Experiment {
-            note: Some(self.experiment.about.note.clone().unwrap_or_default() + &told),
             runs,
-            ..self.figure(data, config.model())
+            ..self.figure(data, config.model(), "")
         })
     }
 
@@ -244,10 +239,7 @@ impl Job<'_> {
         let model = &config.model;
         let model = model.describe(trainer.shape(), data.train.classes);
         let mut progress = Progress {
-            empty: results::Experiment {
-                note: self.experiment.about.note.clone(),
-                ..self.figure(describe(&data), model)
-            },
+            empty: self.figure(describe(&data), model, ""),
             trainer: &trainer,
             runs: Vec::new(),
             search: Vec::new(),

@@ -35,6 +35,9 @@ pub(crate) struct Cost {
 pub(crate) struct Judged {
     pub(crate) claim: String,
     pub(crate) source: String,
+    /// Trajectories only: the test function that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
     /// The numbers of both sides.
     pub(crate) measured: String,
     pub(crate) verdict: Outcome,

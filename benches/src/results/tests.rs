@@ -132,3 +132,37 @@ fn a_failed_write_names_the_file() {
         "{error}"
     );
 }
+
+#[test]
+fn a_test_function_has_its_own_claims() {
+    let on = |problem: &str| Run {
+        problem: Some(problem.to_owned()),
+        ..run("sgd", &[1.0], None)
+    };
+    let claim = |problem: Option<&str>| Judged {
+        claim: "c".to_owned(),
+        source: "s".to_owned(),
+        problem: problem.map(str::to_owned),
+        measured: problem.unwrap_or("all").to_owned(),
+        verdict: Outcome::Holds,
+        reduced: false,
+    };
+    let experiment = Experiment {
+        name: "visual".to_owned(),
+        title: "Paths".to_owned(),
+        claims: vec![claim(Some("beale")), claim(None), claim(Some("saddle"))],
+        runs: vec![on("beale"), on("saddle"), on("beale")],
+        ..Experiment::default()
+    };
+    let figures = experiment.figures().into_iter().map(|figure| {
+        let claims = figure.claims.into_iter().map(|claim| claim.measured);
+        let claims: Vec<_> = claims.collect();
+        (figure.title, figure.runs.len(), claims.join(" "))
+    });
+    let expected = [("beale", 2), ("saddle", 1)].map(|(problem, runs)| {
+        let claims = ["beale", "all", "saddle"].into_iter();
+        let claims: Vec<_> = claims.filter(|c| [problem, "all"].contains(c)).collect();
+        (format!("Paths: {problem}"), runs, claims.join(" "))
+    });
+    assert_eq!(figures.collect::<Vec<_>>(), expected);
+}

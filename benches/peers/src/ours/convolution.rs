@@ -5,13 +5,8 @@ use opt_core::{Objective, Rule};
 use opt_firstorder::Adam;
 use opt_nn::{Init, Mlp, Target};
 
+use crate::convolutional::{self as net, BATCH};
 use crate::turns::{Runner, timed};
-
-/// As `cargo bench -p opt-bench --bench conv` has it.
-#[path = "../../../criterion/convolutional.rs"]
-mod net;
-
-pub(crate) use net::BATCH;
 
 pub(super) fn runners(lr: f64, updates: usize) -> Result<Vec<Runner<'static>>, String> {
     let mut products = net::Products::new();
