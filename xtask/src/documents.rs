@@ -107,6 +107,21 @@ fn what_migrating_shows_is_an_example_that_runs() {
     }
 }
 
+/// Only rustdoc hides a line that begins with `# `.
+#[test]
+fn an_example_can_be_pasted() {
+    let mut all = Vec::new();
+    documents(Path::new(super::ROOT), &mut all);
+    for document in all {
+        let text = fs::read_to_string(&document).unwrap();
+        let blocks = text.split("```").skip(1).step_by(2);
+        for block in blocks.filter(|block| block.starts_with("rust")) {
+            let hidden = block.lines().find(|line| line.starts_with("# "));
+            assert_eq!(hidden, None, "{}", document.display());
+        }
+    }
+}
+
 /// The commands of cargo in a document, by words: between backquotes, over lines too, or a line of a block.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let words = |command: &str| -> Vec<String> {
