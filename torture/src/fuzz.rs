@@ -61,6 +61,28 @@ pub(crate) fn run(scale: Scale) -> Result<Report, String> {
     Ok(report)
 }
 
+/// An input of `cargo fuzz`, for the reader that `OPT_READER` names.
+///
+/// # Panics
+///
+/// If the reader does, or has more memory at once than it may: that is how the fuzzer knows. And if
+/// there is no such reader.
+pub fn fuzzed(bytes: &[u8]) {
+    thread_local! {
+        static STATE: (Reader, Scratch) = {
+            let asked = std::env::var("OPT_READER").unwrap_or_default();
+            let reader = readers::all().into_iter().find(|reader| reader.corpus == asked);
+            let reader = reader.unwrap_or_else(|| panic!("OPT_READER `{asked}`: a folder of torture/corpus"));
+            (reader, Scratch::new(0).expect("a temporary folder can be written"))
+        };
+    }
+    STATE.with(|(reader, scratch)| {
+        if let Err(why) = try_one(reader, bytes, scratch) {
+            panic!("{why}");
+        }
+    });
+}
+
 type Fuzzer = (Reader, Vec<Vec<u8>>);
 
 fn worker(
