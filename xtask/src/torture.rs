@@ -66,33 +66,41 @@ fn coverage(backend: Backend) -> Result<(), String> {
         readers.push(entry.map_err(io)?.file_name());
     }
     readers.sort();
+    eprintln!(
+        "xtask: cargo +nightly fuzz, {SECONDS} s for each of {} readers",
+        readers.len()
+    );
     for reader in readers {
         let own = found.join("corpus").join(&reader);
         let failing = format!("-artifact_prefix={}/", found.display());
         fs::create_dir_all(&own).map_err(io)?;
         let mut cargo = nightly();
-        cargo.args(["fuzz", "run", "--features", "fuzz", "--fuzz-dir"]);
-        cargo.arg(&torture).arg("--target-dir").arg(&found);
-        cargo.args(backend.flags()).arg("reader").arg(&own);
+        cargo.args(["fuzz", "run"]).args(match backend {
+            Backend::Lapack => &["--features", "fuzz"][..],
+            Backend::Faer => &["--no-default-features", "--features", "fuzz,faer"],
+        });
+        cargo.arg("--fuzz-dir").arg(&torture);
+        cargo.arg("--target-dir").arg(&found);
+        cargo.arg("reader").arg(&own);
         cargo.arg(torture.join("corpus").join(&reader)).arg("--");
         cargo.arg(format!("-max_total_time={SECONDS}")).arg(failing);
         cargo.args(["-seed=1", "-print_final_stats=1"]);
         let done = cargo.env("OPT_READER", &reader).output().map_err(io)?;
         let said = String::from_utf8_lossy(&done.stderr);
-        let of = |what: &str| said.lines().rev().find(|line| line.contains(what));
         let reader = reader.to_string_lossy();
         if !done.status.success() {
-            let last: Vec<_> = said.lines().rev().take(30).collect();
-            let last: Vec<_> = last.into_iter().rev().collect();
-            return Err(format!(
-                "fuzz, {reader}: {}\n{}",
-                done.status,
-                last.join("\n")
-            ));
+            let lines: Vec<_> = said.lines().collect();
+            let last = lines[lines.len().saturating_sub(30)..].join("\n");
+            return Err(format!("fuzz, {reader}: {}\n{last}", done.status));
         }
-        let inputs = of("number_of_executed_units").and_then(|line| line.split(' ').next_back());
-        let edges = of(" cov: ").unwrap_or_default().trim();
-        eprintln!("xtask: fuzz {reader}: {} inputs; {edges}", inputs.unwrap_or("?"));
+        // The last of each: `stat::number_of_executed_units: 7`, and `#7 DONE   cov: 5 ft: …`.
+        let after = |what: &str| {
+            let (_, rest) = said.rsplit_once(what)?;
+            rest.split_whitespace().next()
+        };
+        let (inputs, edges) = (after("executed_units:"), after(" cov:"));
+        let (inputs, edges) = (inputs.unwrap_or("?"), edges.unwrap_or("?"));
+        eprintln!("xtask: fuzz {reader}: {inputs} inputs, {edges} edges covered");
     }
     Ok(())
 }
