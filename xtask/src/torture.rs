@@ -42,7 +42,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
         true => coverage(backend)?,
         false => eprintln!("xtask: leaves out the fuzzer by coverage: `cargo install cargo-fuzz`"),
     }
-    sanitizer()?;
+    sanitizer(backend)?;
     match there("miri") {
         true => {
             let mut cargo = nightly();
@@ -106,7 +106,7 @@ fn coverage(backend: Backend) -> Result<(), String> {
 }
 
 /// AddressSanitizer, with leaks.
-fn sanitizer() -> Result<(), String> {
+fn sanitizer(backend: Backend) -> Result<(), String> {
     let mut cargo = nightly();
     cargo.env("RUSTFLAGS", "-Zsanitizer=address");
     // Build scripts and macros are without, by their target.
@@ -118,6 +118,9 @@ fn sanitizer() -> Result<(), String> {
         "x86_64-unknown-linux-gnu",
     ]);
     cargo.args(UNSAFE).arg("--target-dir=target/sanitizer");
+    if backend == Backend::Lapack {
+        cargo.arg("--features=opt-linalg/lapack,opt-linalg/openblas");
+    }
     succeed("address sanitizer", cargo)
 }
 
