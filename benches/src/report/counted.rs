@@ -36,8 +36,8 @@ fn rates(runs: &[Run]) -> (String, Vec<Column>) {
     type Place = fn(&Run) -> Option<&Point>;
     type Value = fn(Rate) -> f64;
     let places: [(&str, Place); 2] = [
-        ("at the start", |run| run.points.first()),
-        ("at the minimum", |run| run.points.last()),
+        ("start", |run| run.points.first()),
+        ("end", |run| run.points.last()),
     ];
     let values: [(&str, Value); 3] = [
         ("2/λ", |rate| rate.predicted),
@@ -53,10 +53,11 @@ fn rates(runs: &[Run]) -> (String, Vec<Column>) {
                 rate.map_or_else(|| "–".to_owned(), |rate| figure(value(rate)))
             };
             let cells = runs.iter().map(cell).collect();
-            columns.push(Column::numeric(format!("{place}: {what}"), cells));
+            columns.push(Column::numeric(format!("{place} {what}"), cells));
         }
     }
-    ("the largest stable learning rate".to_owned(), columns)
+    let legend = "the largest stable learning rate, at the start and at the end, a minimum";
+    (legend.to_owned(), columns)
 }
 
 #[cfg(test)]
