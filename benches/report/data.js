@@ -71,20 +71,42 @@ const Data = (() => {
     return order.find((name) => has(experiment, measures[name].of));
   }
 
-  /** One line for each point of each run. */
-  function csv(experiment) {
+  const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const lines = (rows) => rows.map((row) => row.join(",")).join("\n") + "\n";
+
+  /** Columns of a point: its numbers, and those within its lists and parts. */
+  const parts = {
+    x: ["x0", "x1"], percentiles: ["percentile_15", "percentile_50", "percentile_85"], rate: ["predicted", "online", "found"],
+  };
+  function columns(experiment) {
+    const points = experiment.runs.flatMap((run) => run.points);
     const fields = ["update", "epoch", "seconds", "gradient_evaluations", "passes", "train_loss", "test_loss", "test_error",
       "squared_error", "condition", "step", "value"];
-    const used = fields.filter((name) => experiment.runs.some((run) => run.points.some((p) => name in p)));
-    const xs = experiment.runs.some((run) => run.points.some((p) => p.x)) ? ["x0", "x1"] : [];
-    const lines = [["method", "seed", ...used, ...xs].join(",")];
-    for (const run of experiment.runs) {
-      for (const p of run.points) {
-        const own = [`"${run.method.replaceAll('"', '""')}"`, run.seed, ...used.map((name) => p[name] ?? "")];
-        lines.push([...own, ...(xs.length ? p.x ?? ["", ""] : [])].join(","));
-      }
+    const used = fields.filter((name) => points.some((p) => name in p)).map((name) => [name, (p) => p[name]]);
+    for (const [field, names] of Object.entries(parts).filter(([field]) => points.some((p) => p[field]))) {
+      used.push(...names.map((name, k) => [name, (p) => p[field]?.[k] ?? p[field]?.[name]]));
     }
-    return lines.join("\n") + "\n";
+    const depth = Math.max(0, ...points.map((p) => p.layer_gradients?.length ?? 0));
+    for (let k = 0; k < depth; k++) used.push([`gradient_of_layer_${k}`, (p) => p.layer_gradients?.[k]]);
+    return used;
+  }
+
+  /** One line for each point of each run; what is said of the run, in each of its lines. */
+  function csv(experiment) {
+    const used = columns(experiment);
+    const own = { loss_times: (r) => r.units?.loss, parameters_times: (r) => r.units?.parameter, ratio: (r) => r.units?.ratio,
+      verdict: (r) => r.units?.verdict, failed: (r) => r.failed && quoted(r.failed) };
+    const told = Object.entries(own).filter(([, of]) => experiment.runs.some((run) => of(run) !== undefined));
+    const rows = experiment.runs.flatMap((run) => run.points.map((p) => [
+      quoted(run.method), run.seed, ...used.map(([, of]) => of(p) ?? ""), ...told.map(([, of]) => of(run) ?? ""),
+    ]));
+    return lines([["method", "seed", ...[...used, ...told].map(([name]) => name)], ...rows]);
+  }
+
+  /** One line for each value that was tried. */
+  function tried(experiment) {
+    const rows = (experiment.search ?? []).flatMap((s) => s.tried.map((t) => [quoted(s.method), quoted(s.key), t.value, t.loss ?? ""]));
+    return lines([["method", "key", "value", "validation_loss"], ...rows]);
   }
 
   /** A number in four digits. */
@@ -99,5 +121,5 @@ const Data = (() => {
   const duration = (s) => (s < 1e-3 ? `${short(1e6 * s)} µs` : s < 1 ? `${short(1e3 * s)} ms` : `${short(s)} s`);
   const family = (method) => root.methods[method]?.family ?? "other";
 
-  return { root, results, axes, measures, has, byMethod, stat, sound, curve, final, main, csv, short, duration, family };
+  return { root, results, axes, measures, has, byMethod, stat, sound, curve, final, main, csv, tried, short, duration, family };
 })();

@@ -14,15 +14,17 @@ const Experiment = (() => {
     return ends.sort((a, b) => a.end - b.end);
   }
 
-  /** Curves with their controls. */
-  function curves(experiment) {
+  /** Curves with their controls; `shown` tells others which methods come and go. */
+  function curves(experiment, shown) {
     const measures = Object.entries(Data.measures).filter(([, m]) => Data.has(experiment, m.of));
     const axes = Object.entries(Data.axes).filter(([, a]) => Data.has(experiment, a.of) && varies(experiment, a.of));
     if (!measures.length || !axes.length) return null;
     const state = { measure: Data.main(experiment), axis: axes[0][0], logX: false, logY: true };
     state.logY = positive(experiment, Data.measures[state.measure].of);
     const all = ranked(experiment, Data.measures[state.measure]);
-    const hidden = new Set(all.slice(FIRST).map((m) => m.name));
+    const claimed = new Set((experiment.claims ?? []).flatMap((c) => c.methods ?? []));
+    const { hidden } = shown;
+    all.slice(FIRST).filter((m) => !claimed.has(m.name)).forEach((m) => hidden.add(m.name));
     const box = el("div", { class: "chart" });
     const counter = el("span", { class: "unit", "aria-live": "polite" });
     let drawn = null;
@@ -33,10 +35,20 @@ const Experiment = (() => {
     };
     const count = () => { counter.textContent = `${all.length - hidden.size} of ${all.length} shown`; };
     const set = (key) => (value) => { state[key] = value; draw(); };
-    const chips = legend(all.map((m) => m.name), hidden, (name, on) => { drawn?.show(name, on); count(); });
+    const chips = legend(all.map((m) => m.name), hidden, (name, on) => {
+      [drawn, ...shown.others.map((of) => of())].forEach((chart) => chart?.show(name, on));
+      count();
+    });
     count();
-    const controls = el("div", { class: "controls" },
-      select("y", measures.map(([key, m]) => [key, m.label]), state.measure, set("measure")),
+    const y = select("y", measures.map(([key, m]) => [key, m.label]), state.measure, set("measure"));
+    addEventListener("claimed", ({ detail: { name, claim } }) => {
+      if (name !== experiment.name) return;
+      (claim.methods ?? []).forEach((method) => chips.put(method, true));
+      if (!measures.some(([key]) => key === claim.measure) || claim.measure === state.measure) return;
+      y.querySelector("select").value = state.measure = claim.measure;
+      if (drawn) draw();
+    });
+    const controls = el("div", { class: "controls" }, y,
       select("x", axes.map(([key, a]) => [key, a.label]), state.axis, set("axis")),
       toggle("log x", state.logX, set("logX")), toggle("log y", state.logY, set("logY")), counter);
     return el("div", { class: "curves" }, controls, chips, Dom.lazily(box, draw));
@@ -48,13 +60,14 @@ const Experiment = (() => {
   };
   const positive = (experiment, of) => experiment.runs.every((run) => run.points.every((p) => !(of(p) <= 0)));
 
-  /** A button for each method and each family; `change` is told of every line that comes or goes. */
+  /** A button for each method and each family; `change` is told of every line that comes or goes, which its `put` can make. */
   function legend(names, hidden, change) {
     const buttons = new Map();
     const put = (name, on) => {
-      if (hidden.has(name) === !on) return;
+      if (hidden.has(name) === !on || !buttons.has(name)) return;
       on ? hidden.delete(name) : hidden.add(name);
       buttons.get(name).setAttribute("aria-pressed", String(on));
+      press();
       change(name, on);
     };
     for (const name of names) {
@@ -68,18 +81,24 @@ const Experiment = (() => {
       buttons.set(name, button);
     }
     const families = Palette.families(names);
-    const group = ({ id, name }) => el("button", {
-      type: "button", onclick: () => {
-        const own = names.filter((n) => Data.family(n) === id);
-        const on = own.some((n) => hidden.has(n));
-        own.forEach((n) => put(n, on));
-      },
-    }, name);
+    const members = (id) => names.filter((n) => Data.family(n) === id);
+    const groups = families.map(({ id, name }) => {
+      const turn = () => {
+        const on = members(id).some((n) => hidden.has(n));
+        members(id).forEach((n) => put(n, on));
+      };
+      return { id, button: el("button", { type: "button", onclick: turn }, name) };
+    });
+    function press() {
+      for (const { id, button } of groups) button.setAttribute("aria-pressed", String(members(id).every((n) => !hidden.has(n))));
+    }
+    press();
     const all = (text, on) => el("button", { type: "button", onclick: () => names.forEach((n) => put(n, on)) }, text);
-    return el("div", {},
+    const box = el("div", {},
       el("div", { class: "controls", role: "group", "aria-label": "Methods" }, [...buttons.values()]),
       names.length > 3 ? el("div", { class: "controls", role: "group", "aria-label": "Families of methods" },
-        el("span", { class: "unit" }, "show or hide:"), families.length > 1 ? families.map(group) : [], all("all", true), all("none", false)) : null);
+        el("span", { class: "unit" }, "show or hide:"), families.length > 1 ? groups.map((g) => g.button) : [], all("all", true), all("none", false)) : null);
+    return Object.assign(box, { put });
   }
 
   /** What every method ended with, and its settings. */
@@ -91,7 +110,7 @@ const Experiment = (() => {
     const rows = ranked(experiment, main).map(({ name, runs }) => {
       const last = Data.sound(runs).map((run) => run.points.at(-1)).filter(Boolean);
       const pace = Data.stat(last.map((p) => (p.seconds && p.update ? p.seconds / p.update : NaN)));
-      const hyper = Object.entries(runs[0].hyper).map(([k, v]) => `${k} ${typeof v === "number" ? Data.short(v) : v}`).join(", ");
+      const hyper = Object.entries(runs[0].hyper ?? {}).map(([k, v]) => `${k} ${typeof v === "number" ? Data.short(v) : v}`).join(", ");
       const fallbacks = runs.flatMap((run) => Object.entries(run.fallbacks ?? {}).map(([what, n]) => `${n}× ${what}`));
       const trouble = [...new Set([...runs.map((run) => run.failed).filter(Boolean), ...fallbacks])].join("; ");
       return [name, ...measures.map((m) => spread(Data.final(runs, m))), pace ? Data.duration(pace.median) : "–", hyper, trouble];
@@ -102,20 +121,26 @@ const Experiment = (() => {
     return table("At the end: the median over the seeds that did not fail, and their range", some(heads), rows.map(some));
   }
 
-  /** Loss against the values that were tried. */
-  function sensitivity(experiment) {
-    const searched = (experiment.search ?? []).filter((s) => s.tried.some((t) => Number.isFinite(t.loss)));
+  /** Loss against the values that were tried, of the methods whose curves are shown. */
+  function sensitivity(experiment, shown) {
+    const all = experiment.search ?? [];
+    const searched = all.filter((s) => s.tried.some((t) => Number.isFinite(t.loss)));
     if (!searched.length) return null;
+    let drawn = null;
+    shown.others.push(() => drawn);
     const box = el("div", { class: "chart" });
     const series = searched.map((s) => ({
       name: s.method, points: s.tried.filter((t) => Number.isFinite(t.loss)).map((t) => ({ x: t.value, y: t.loss })),
     }));
-    const lost = searched.flatMap((s) => s.tried.filter((t) => !Number.isFinite(t.loss)).map((t) => `${s.method} at ${Data.short(t.value)}`));
-    const draw = () => Chart.lines(box, {
-      series, x: "learning rate, or what stands for it", y: "validation loss", logX: true, logY: true, height: 280,
-    });
+    const lost = all.flatMap((s) => s.tried.filter((t) => !Number.isFinite(t.loss)).map((t) => `${s.method} at ${Data.short(t.value)}`));
+    const draw = () => {
+      const visible = series.map((s) => ({ ...s, show: !shown.hidden.has(s.name) }));
+      drawn = Chart.lines(box, {
+        series: visible, x: "learning rate, or what stands for it", y: "validation loss", logX: true, logY: true, height: 280, exact: true,
+      });
+    };
     return el("div", {}, el("h3", {}, "How sensitive to the learning rate"),
-      el("p", { class: "note" }, `Validation loss after ${searched[0].updates} updates with each value of the grid; the lowest one was taken.`
+      el("p", { class: "note" }, `Validation loss after ${searched[0].updates} updates with each value of the grid; the lowest one was taken. Of the methods that are shown above.`
         + (lost.length ? ` Diverged: ${lost.join(", ")}.` : "")),
       Dom.lazily(box, draw));
   }
@@ -145,13 +170,17 @@ const Experiment = (() => {
         + "Refresh: what updates that take more than twice the usual time have on top, per update."));
   }
 
-  /** A link to all points. */
+  /** Links to all points, and to all values that were tried. */
   function download(experiment) {
-    const link = el("a", { href: "#", download: `${experiment.name}.csv` }, "Data as CSV");
-    link.addEventListener("click", () => {
-      link.href = URL.createObjectURL(new Blob([Data.csv(experiment)], { type: "text/csv" }));
-    });
-    return el("p", {}, link);
+    const link = (file, text, csv) => {
+      // Made when it is wanted, by whatever way: a page with all of them would be twice as long.
+      let url = null;
+      const make = () => { a.href = url ??= URL.createObjectURL(new Blob([csv(experiment)], { type: "text/csv" })); };
+      const a = el("a", { href: "#", download: file, onpointerenter: make, onfocus: make, onclick: make }, text);
+      return a;
+    };
+    return el("p", {}, link(`${experiment.name}.csv`, "Data as CSV", Data.csv),
+      experiment.search?.length ? [" · ", link(`${experiment.name}-search.csv`, "values that were tried", Data.tried)] : null);
   }
 
   /** The claims about this experiment. */
@@ -168,14 +197,14 @@ const Experiment = (() => {
   }
 
   function section(experiment) {
-    const special = Special.of(experiment);
+    const [special, shown] = [Special.of(experiment), { hidden: new Set(), others: [] }];
     return el("section", { id: experiment.name, "aria-labelledby": `${experiment.name}-title` },
       el("h2", { id: `${experiment.name}-title` }, experiment.title),
       experiment.deck ? el("p", { class: "deck" }, el("strong", {}, "The deck: "), experiment.deck) : null,
       el("p", { class: "note" }, [experiment.model, experiment.data].filter((t) => t && t !== "none").join("; "),
         experiment.note ? `. ${experiment.note}` : ""),
-      claims(experiment), special ?? curves(experiment), Special.more(experiment),
-      el("div", { class: "grid" }, sensitivity(experiment), cost(experiment)),
+      claims(experiment), special ?? curves(experiment, shown), Special.more(experiment),
+      el("div", { class: "grid" }, sensitivity(experiment, shown), cost(experiment)),
       special ? null : el("details", {}, el("summary", {}, "All numbers and settings"), settings(experiment)), download(experiment));
   }
 

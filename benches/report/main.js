@@ -13,25 +13,54 @@
       document.documentElement.dataset.theme = dark ? "dark" : "light";
       button.setAttribute("aria-pressed", String(dark));
     };
-    put(kept ? kept === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
-    button.addEventListener("click", () => {
-      put(document.documentElement.dataset.theme !== "dark");
-      try { localStorage.setItem("theme", document.documentElement.dataset.theme); } catch { /* as above */ }
+    const turn = (dark) => {
+      put(dark);
       dispatchEvent(new Event("themed"));
       Dom.redraw();
+    };
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    put(kept ? kept === "dark" : system.matches);
+    system.addEventListener("change", () => kept ?? turn(system.matches));
+    button.addEventListener("click", () => {
+      turn(document.documentElement.dataset.theme !== "dark");
+      kept = document.documentElement.dataset.theme;
+      try { localStorage.setItem("theme", kept); } catch { /* as above */ }
     });
   }
 
   theme();
-  document.getElementById("where").textContent = [results.machine, `commit ${results.commit.replace(/^(\w{10})\w+/, "$1")}`, results.date].filter(Boolean).join(" · ");
+  document.getElementById("where").textContent = [results.machine, `commit ${(results.commit ?? "unknown").replace(/^(\w{10})\w+/, "$1")}`, results.date].filter(Boolean).join(" · ");
   const paths = results.experiments.filter((e) => e.runs.some((r) => r.points.some((p) => p.x)));
   const others = results.experiments.filter((e) => !paths.includes(e));
   const animation = paths.length ? el("section", { id: "trajectories", "aria-labelledby": "trajectories-title" }) : null;
   const main = document.getElementById("main");
   main.replaceChildren();
-  const sections = [Overview.section(), animation, ...others.map(Experiment.section), ...paths.map(Experiment.section), Peers.section()].filter(Boolean);
+  /** What a part makes; where it can't, because of what it has to show, the others stand all the same. */
+  const safely = (id, make) => {
+    try {
+      return make();
+    } catch (error) {
+      console.warn(error);
+      return el("section", { id }, el("h2", {}, id), el("p", {}, `This part can't be shown: ${error.message}.`));
+    }
+  };
+  const parts = [...others, ...paths].map((e) => safely(e.name, () => Experiment.section(e)));
+  const overview = safely("overview", Overview.section);
+  const sections = [overview, animation, ...parts, safely("peers", Peers.section)].filter(Boolean);
   main.append(...sections);
-  if (animation) Animation.mount(animation, paths);
+  if (animation) safely("trajectories", () => Animation.mount(animation, paths));
   const name = (section) => ({ overview: "Overview", trajectories: "Animation", peers: "Other libraries" })[section.id] ?? section.id;
-  document.getElementById("nav").append(...sections.map((section) => el("a", { href: `#${section.id}` }, name(section))));
+  const nav = document.getElementById("nav");
+  const links = new Map(sections.map((section) => [section, el("a", { href: `#${section.id}` }, name(section))]));
+  nav.append(...links.values());
+  // The one that is read is marked, and in sight.
+  const watch = new IntersectionObserver((entries) => {
+    const entry = entries.find((entry) => entry.isIntersecting);
+    if (!entry) return;
+    nav.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    const link = links.get(entry.target);
+    link.setAttribute("aria-current", "true");
+    nav.scrollLeft = link.offsetLeft - nav.offsetLeft - nav.clientWidth / 2;
+  }, { rootMargin: "-20% 0px -79% 0px" });
+  sections.forEach((section) => watch.observe(section));
 })();

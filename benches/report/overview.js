@@ -4,12 +4,13 @@ const Overview = (() => {
   const { el, select, table } = Dom;
 
   /** Networks: what methods are compared on. */
-  const compared = () => Data.results.experiments.filter((e) => e.kind === "training" && new Set(e.runs.map((r) => r.method)).size > 1);
+  const compared = () => Data.results.experiments.filter((e) => e.kind === "training" && Data.main(e)
+    && new Set(e.runs.map((r) => r.method)).size > 1);
 
   function section() {
     const experiments = compared();
     return el("section", { id: "overview", "aria-labelledby": "overview-title" },
-      el("h2", { id: "overview-title" }, "Which method to use"),
+      el("h2", { id: "overview-title" }, experiments.length ? "Which method to use" : "What was measured"),
       experiments.length ? best(experiments) : null, claims(),
       experiments.length ? [heat(experiments), profiles(experiments)] : null);
   }
@@ -62,7 +63,7 @@ const Overview = (() => {
     };
     const [several, once] = [names.filter((n) => often(n) > 1), names.filter((n) => often(n) === 1)];
     return el("div", {}, el("h3", {}, "Methods by experiments"),
-      grid(several.length ? several : once, "Every experiment's measure at its end, lower is better; the darker, the nearer to the best of its column. Small: the range of the seeds."),
+      grid(several.length ? several : once, "Every experiment's measure at its end, lower is better; the darker, the nearer to the best of its column. Small: the range of the seeds. First the methods that are nearest on average, over the experiments that they are in."),
       several.length && once.length ? el("details", {}, el("summary", {}, `${once.length} more that are in one experiment only`),
         grid(once, "The same, of methods that are in one experiment only.")) : null);
   }
@@ -74,13 +75,29 @@ const Overview = (() => {
     return experiments.map((e) => {
       const measure = Data.measures[LOSS.find((name) => Data.has(e, Data.measures[name].of)) ?? Data.main(e)];
       const groups = [...Data.byMethod(e)];
-      const ends = groups.map(([, runs]) => Data.final(runs, measure)?.median).filter(Number.isFinite);
-      const goal = Data.stat(ends)?.median ?? -Infinity;
+      const ends = groups.map(([, runs]) => Data.final(runs, measure)?.median).filter(Number.isFinite).sort((a, b) => a - b);
+      // At least half of the methods come to it, of two both.
+      const goal = ends[ends.length >> 1] ?? -Infinity;
       return new Map(groups.map(([name, runs]) => {
         const hit = runs.some((r) => !r.failed) ? Data.curve(runs, axis, measure).find((p) => p.y <= goal && p.x > 0) : undefined;
         return [name, hit ? hit.x : Infinity];
       }));
     });
+  }
+
+  /** Slower than so many times the fastest is not drawn. */
+  const MOST = 100;
+
+  /** The steps of a profile: what part of all is within each ratio. */
+  function steps(ratios) {
+    const points = [{ x: 1, y: 0 }];
+    const part = (count) => (100 * count) / ratios.length;
+    for (const r of [...new Set(ratios.filter((r) => r <= MOST))].sort((a, b) => a - b)) {
+      const [before, until] = [ratios.filter((v) => v < r).length, ratios.filter((v) => v <= r).length];
+      points.push({ x: r, y: part(before) }, { x: r * (1 + 1e-9), y: part(until) });
+    }
+    points.push({ x: MOST, y: points.at(-1).y });
+    return points;
   }
 
   /** Performance profiles (Dolan & Moré 2002; AlgoPerf). */
@@ -94,22 +111,17 @@ const Overview = (() => {
       const all = times(experiments, Data.axes[axis]);
       const series = often.map((name) => {
         const own = all.filter((t) => t.has(name));
-        const ratios = own.map((t) => t.get(name) / Math.min(...t.values())).map((r) => (Number.isNaN(r) ? Infinity : r)).sort((a, b) => a - b);
-        const points = [{ x: 1, y: 0 }];
-        ratios.filter(Number.isFinite).forEach((r, k) => {
-          points.push({ x: r, y: (100 * k) / own.length }, { x: r * (1 + 1e-9), y: (100 * (k + 1)) / own.length });
-        });
-        points.push({ x: 30, y: points.at(-1).y });
-        return { name, points };
+        const ratios = own.map((t) => t.get(name) / Math.min(...t.values())).map((r) => (Number.isNaN(r) ? Infinity : r));
+        return { name, points: steps(ratios) };
       });
-      Chart.lines(box, { series, x: `${Data.axes[axis].label}, to the fastest method's`, y: "experiments solved (%)", logX: true, height: 320 });
+      Chart.lines(box, { series, x: `times the ${Data.axes[axis].label} of the fastest method`, y: "experiments solved (%)", logX: true, height: 320 });
     };
     const choice = Object.entries(Data.axes).filter(([key]) => key !== "passes").map(([key, a]) => [key, a.label]);
     const keys = el("div", { class: "controls" }, often.map((name) => el("span", { class: "key", markup: Palette.swatch(name) }, ` ${name}`)));
     addEventListener("themed", () => keys.querySelectorAll(".key").forEach((key, i) => { key.innerHTML = Palette.swatch(often[i]); key.append(` ${often[i]}`); }));
     return el("div", {}, el("h3", {}, "How soon"),
       el("p", { class: "note" }, "Of the experiments that a method is in, the part in which it came to the goal in at most so many times what the fastest "
-        + "took. The goal is the middle one of all methods' training losses at the end. Only methods that are in several experiments."),
+        + "took. The goal is the middle one of all methods' training losses at the end, which at least half of them come to. Only methods that are in several experiments."),
       el("div", { class: "controls" }, select("in", choice, axis, (value) => { axis = value; draw(); })), keys, Dom.lazily(box, draw));
   }
 
@@ -117,10 +129,14 @@ const Overview = (() => {
     const all = Data.results.experiments.flatMap((e) => (e.claims ?? []).map((c) => ({ e, c })));
     const seen = new Set();
     const rows = all.filter(({ c }) => !seen.has(c.claim + c.measured) && seen.add(c.claim + c.measured)).map(({ e, c }) => [
-      c.claim, c.source, c.measured, Experiment.verdict(c), el("a", { href: `#${e.name}` }, e.name),
+      c.claim, c.source, c.measured, Experiment.verdict(c),
+      // The chart shows what the claim is about.
+      el("a", { href: `#${e.name}`, onclick: () => dispatchEvent(new CustomEvent("claimed", { detail: { name: e.name, claim: c } })) }, e.name),
     ]);
     return rows.length ? el("div", {}, el("h3", {}, "What the deck says"),
-      table("Each claim against what was measured here; “reduced”: in a smaller run than the paper's", [["claim"], ["where"], ["measured here"], ["verdict"], ["chart"]], rows)) : null;
+      el("p", { class: "note" }, "The slides “Optimization for Deep Networks” (I. Misra) and the papers that they show."),
+      table("Each claim against what was measured here. “Reduced”: in a smaller run than the paper's, so that it supports or questions the claim, and settles nothing.",
+        [["claim"], ["where"], ["measured here"], ["verdict"], ["chart"]], rows, { class: "claims" })) : null;
   }
 
   return { section };

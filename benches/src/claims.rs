@@ -54,6 +54,20 @@ impl Measure {
         }
     }
 
+    /// Of a point, by its name in `results.json`.
+    fn field(self) -> &'static str {
+        match self {
+            Self::TrainLoss => "train_loss",
+            Self::TestLoss => "test_loss",
+            Self::TestError => "test_error",
+            Self::SquaredError => "squared_error",
+            Self::Condition => "condition",
+            Self::Value => "value",
+            Self::Updates => "update",
+            Self::Seconds => "seconds",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::TrainLoss => "training loss",
@@ -118,6 +132,8 @@ impl Claim {
             claim: self.claim.clone(),
             source: self.source.clone(),
             problem: self.problem.clone(),
+            measure: reached.field().to_owned(),
+            methods: self.of.iter().chain(&self.than).cloned().collect(),
             measured: format!(
                 "{}{}: {} against {}",
                 measure.name(),
@@ -231,6 +247,8 @@ mod tests {
             let judged = judge(std::slice::from_ref(&claim), &runs, true);
             let got = judged.first().map(|judged| {
                 assert!(judged.reduced);
+                assert_eq!(judged.measure, "train_loss");
+                assert_eq!(judged.methods[0], claim.of[0]);
                 (judged.verdict == Outcome::Holds, judged.measured.as_str())
             });
             assert_eq!(got, expected, "{claim:?}");

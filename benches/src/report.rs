@@ -20,7 +20,7 @@ use opt_testkit::{moons, planes};
 use serde_json::{Value, json};
 
 use crate::plot::{Landscape, PlotError};
-use crate::registry::family;
+use crate::registry::{family, networks};
 use crate::results::{Experiment, Results, by_method, write_file};
 
 pub(crate) use column::figure as short;
@@ -87,16 +87,21 @@ fn data(results: &Results, peers: Value) -> io::Result<Value> {
         .flat_map(Experiment::figures)
         .collect();
     let runs = figures.iter().flat_map(|figure| &figure.runs);
-    let methods: BTreeMap<_, _> = runs
-        .map(|run| {
-            let base = run.base.as_ref().unwrap_or(&run.method);
-            let family = match run.normalized {
-                true => "normalization",
-                false => family(base),
-            };
-            (&run.method, json!({ "family": family, "base": base }))
-        })
-        .collect();
+    let own = runs.map(|run| {
+        let base = run.base.as_ref().unwrap_or(&run.method);
+        let family = match run.normalized {
+            true => "normalization",
+            false => family(base),
+        };
+        (run.method.as_str(), json!({ "family": family }))
+    });
+    // Those that are not in these results too: colours are given by place.
+    let known = networks().into_iter().map(|entry| {
+        let name = entry.name();
+        (name, json!({ "family": family(name), "known": true }))
+    });
+    let mut methods: BTreeMap<&str, Value> = own.collect();
+    methods.extend(known);
     let planes = planes().map_err(io::Error::other)?;
     let planes: BTreeMap<_, _> = planes
         .iter()

@@ -137,7 +137,9 @@ impl Trainer<'_> {
             }
         }
         let value = *grid.get(chosen).ok_or("the grid is empty")?;
-        let at_edge = grid.len() > 1 && (chosen == 0 || chosen + 1 == grid.len());
+        // Where all failed, nothing was chosen.
+        let found = least.is_some_and(f64::is_finite);
+        let at_edge = found && (chosen == 0 || chosen + 1 == grid.len());
         let tried = grid.iter().zip(losses);
         let search = contender.entry.fields().first().map(|field| Search {
             method: contender.name.clone(),

@@ -38,6 +38,12 @@ pub(crate) struct Judged {
     /// Trajectories only: the test function that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
+    /// A field of a point: what is compared, or what must be reached.
+    #[serde(default)]
+    pub(crate) measure: String,
+    /// Of both sides.
+    #[serde(default)]
+    pub(crate) methods: Vec<String>,
     /// The numbers of both sides.
     pub(crate) measured: String,
     pub(crate) verdict: Outcome,
