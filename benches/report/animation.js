@@ -12,10 +12,12 @@ const Animation = (() => {
 
   function mount(section, experiments) {
     const names = Object.keys(TITLES).filter((name) => experiments.some((e) => e.name.endsWith(`-${name}`)));
-    const state = { problem: names[0], t: 0, playing: false, speed: 20, scale: 1, start: null, arrows: false, hidden: new Set() };
+    const state = { problem: names[0], t: 0, playing: false, speed: 20, scale: 1, start: null, arrows: false };
+    // By name, and so kept over another function.
+    state.hidden = new Set(experiments.flatMap((e) => e.runs.map((r) => r.method)).filter((name) => !FIRST.includes(name)));
     const view = build(section, names, state);
     const plane = Plane.make(view.plane);
-    let current = null, last = null;
+    let current = null, last = null, said = 0, loop = 0;
 
     /** Everything that the problem, its start and the rates decide. */
     function load() {
@@ -30,9 +32,16 @@ const Animation = (() => {
         name: run.method, run, points: moved ? compute(run, name, state, steps) : run.points.map((p) => p.x).filter(Boolean),
       }));
       current = {
-        f: Problems.make(name, Data.root.moons), window: window_, minimum, lines, moved, steps: Math.max(...lines.map((l) => l.points.length - 1), 1),
-        gone: moved ? runs.filter((r) => !Rules.has(r.method)).map((r) => r.method) : [],
+        f: Problems.make(name, Data.root.moons), window: window_, minimum, lines, moved, failed: runs.filter((r) => r.failed),
+        gone: moved ? runs.filter((r) => r.points.length > 1 && !Rules.has(r.method)).map((r) => r.method) : [],
       };
+      measure();
+    }
+
+    /** The last step is that of the longest method that is shown: one that is hidden would leave steps in which nothing moves. */
+    function measure() {
+      const seen = shown().length ? shown() : current.lines;
+      current.steps = Math.max(...seen.map(reach), 1);
       view.time.max = current.steps;
     }
 
@@ -43,6 +52,7 @@ const Animation = (() => {
     }
 
     const shown = () => current.lines.filter((l) => !state.hidden.has(l.name));
+    const reach = (l) => l.points.length - 1;
 
     function frame() {
       plane.paths(shown().map((l) => ({ ...l, color: Palette.color(l.name), dash: Palette.dash(l.name) })), state.t);
@@ -52,19 +62,38 @@ const Animation = (() => {
       view.at.textContent = `step ${Math.floor(state.t)} of ${current.steps}`;
     }
 
-    /** In words, when nothing moves. */
+    /** In words; while it plays they are not read out. */
     function tell() {
-      const at = (l) => l.points[Math.min(Math.floor(state.t), l.points.length - 1)];
-      const order = shown().map((l) => ({ name: l.name, f: current.f.value(at(l)) })).filter((l) => Number.isFinite(l.f)).sort((a, b) => a.f - b.f);
-      const out = shown().filter((l) => !inside(at(l), current.window)).map((l) => l.name);
-      view.told.textContent = `Step ${Math.floor(state.t)} of ${current.steps}. Lowest: `
-        + `${order.slice(0, 3).map((l) => `${l.name} ${Data.short(l.f)}`).join(", ") || "none"}.`
+      view.told.setAttribute("aria-live", state.playing ? "off" : "polite");
+      const t = Math.floor(state.t);
+      const at = (l) => l.points[Math.min(t, reach(l))];
+      const ended = (l) => (reach(l) < t ? ` (ended at step ${reach(l)})` : "");
+      const order = shown().map((l) => ({ l, f: current.f.value(at(l)) })).filter(({ f }) => Number.isFinite(f)).sort((a, b) => a.f - b.f);
+      const out = shown().filter((l) => !inside(at(l), current.window)).map((l) => l.name + ended(l));
+      const gone = current.gone.filter((name) => !state.hidden.has(name));
+      view.told.textContent = `Step ${t} of ${current.steps}. Lowest: `
+        + `${order.slice(0, 3).map(({ l, f }) => `${l.name} ${Data.short(f)}${ended(l)}`).join(", ") || "none"}.`
         + (out.length ? ` Outside of the picture: ${out.join(", ")}.` : "")
-        + (current.gone.length ? ` Not computed in the page, and so only there from the recorded start: ${current.gone.join(", ")}.` : "");
+        + (gone.length ? ` Not computed in the page, and so only there from the recorded start: ${gone.join(", ")}.` : "");
     }
 
     const still = () => { frame(); tell(); };
-    const fresh = (t) => { load(); state.t = t ?? Math.min(state.t, current.steps); ground(); still(); };
+    /** Over a change of the last step the end stays the end. */
+    function keep(change) {
+      const end = state.t >= current.steps;
+      change();
+      state.t = end ? current.steps : Math.min(state.t, current.steps);
+    }
+    const fresh = () => { keep(load); ground(); still(); };
+    const toggled = () => { keep(measure); still(); };
+
+    /** Methods without a path, or with a part of one, and why. */
+    function refused() {
+      const of = (drawn) => current.failed.filter((r) => r.points.length > 1 === drawn).map((r) => `${r.method}, refused: ${r.failed}`).join("; ");
+      const texts = [["Not drawn", of(false)], ["Drawn as far as it came", of(true)]].filter(([, text]) => text);
+      view.refused.textContent = texts.map(([head, text]) => `${head}: ${text}.`).join(" ");
+      view.refused.hidden = !texts.length;
+    }
 
     function play(on) {
       state.playing = on;
@@ -72,7 +101,13 @@ const Animation = (() => {
       if (!on) { tell(); return; }
       if (state.t >= current.steps) state.t = 0;
       last = null;
-      requestAnimationFrame(tick);
+      next();
+    }
+
+    /** At most one frame is asked for, however often Play was clicked. */
+    function next() {
+      cancelAnimationFrame(loop);
+      loop = requestAnimationFrame(tick);
     }
 
     function tick(now) {
@@ -81,38 +116,43 @@ const Animation = (() => {
       state.t = Math.min(state.t + ((now - last) / 1000) * state.speed, current.steps);
       last = now;
       frame();
-      if (state.t >= current.steps) play(false);
-      else requestAnimationFrame(tick);
+      if (state.t >= current.steps) { play(false); return; }
+      if (now - said > 250) { said = now; tell(); }
+      next();
     }
 
     const seek = (t) => { state.playing = false; view.play.textContent = "Play"; state.t = Math.max(0, Math.min(t, current.steps)); still(); };
 
     /** Chips for the methods of this problem. */
     function legend() {
-      view.legend.replaceChildren(Experiment.legend(current.lines.map((l) => l.name), state.hidden, still));
+      view.legend.replaceChildren(Experiment.legend(current.lines.map((l) => l.name), state.hidden, toggled));
     }
 
     function choose(name) {
       Object.assign(state, { problem: name, start: null, scale: 1, playing: false });
       view.scale.value = 0;
-      view.scaled.textContent = "× 1";
+      view.say(1);
       view.play.textContent = "Play";
       load();
-      state.hidden = new Set(current.lines.filter((l) => !FIRST.includes(l.name)).map((l) => l.name));
       legend();
-      fresh(current.steps);
+      refused();
+      state.t = current.steps;
+      ground();
+      still();
     }
 
     view.on({ play: () => play(!state.playing), seek, step: (d) => seek(Math.floor(state.t) + d), choose,
       speed: (v) => { state.speed = Number(v); }, arrows: (on) => { state.arrows = on; still(); },
       scale: (v) => { state.scale = v; fresh(); }, reset: () => choose(state.problem),
-      move: (p) => { state.start = p; fresh(); }, from: (x, y) => plane.from(x, y), start: () => state.start, window: () => current.window });
+      move: (p) => { state.start = p.map((v, i) => Math.max(current.window[i][0], Math.min(v, current.window[i][1]))); fresh(); },
+      from: plane.from, to: plane.to, start: () => state.start, window: () => current.window });
     Dom.lazily(view.plane, () => { if (current) { ground(); still(); } else choose(state.problem); });
     new ResizeObserver(() => current && (ground(), frame())).observe(view.plane);
     section.animation = {
       seek, play: () => play(true), pause: () => play(false), choose: (name) => choose(name),
       get step() { return state.t; }, get problem() { return state.problem; },
-      ends: () => Object.fromEntries(current.lines.map((l) => [l.name, l.points[Math.min(Math.floor(state.t), l.points.length - 1)]])),
+      get steps() { return current.steps; }, get start() { return state.start; },
+      ends: () => Object.fromEntries(current.lines.map((l) => [l.name, l.points[reach(l)]])),
     };
   }
 
@@ -140,19 +180,23 @@ const Animation = (() => {
     const play = button("Play"), back = button("Step back"), forth = button("Step forward"), reset = button("Reset");
     const time = el("input", { type: "range", min: "0", max: "1", value: "0", step: "1" });
     const scale = el("input", { type: "range", min: "-1", max: "1", value: "0", step: "0.05" });
-    const [at, scaled] = [el("output", { class: "unit" }), el("output", { class: "unit" }, "× 1")];
+    // Silent: what the sliders have in aria-valuetext need not be read out twice.
+    const [at, scaled] = [0, 1].map(() => el("output", { class: "unit", "aria-live": "off" }));
     const start = el("button", { type: "button", class: "start", "aria-label": "Start of all methods: drag it, or move it with the arrow keys" });
     const plane = el("div", { class: "plane" });
     const told = el("p", { class: "note", "aria-live": "polite" });
+    const refused = el("p", { class: "note", hidden: true });
     const legend = el("div");
-    const view = { play, time, scale, at, scaled, start, plane, told, legend };
+    const view = { play, time, scale, at, start, plane, told, refused, legend };
+    view.say = (v) => { scaled.textContent = `× ${Data.short(Number(v.toPrecision(2)))}`; scale.setAttribute("aria-valuetext", scaled.textContent); };
+    view.say(1);
     view.on = (act) => {
       play.onclick = act.play;
       back.onclick = () => act.step(-1);
       forth.onclick = () => act.step(1);
       reset.onclick = act.reset;
       time.oninput = () => act.seek(Number(time.value));
-      scale.oninput = () => { const v = 10 ** Number(scale.value); scaled.textContent = `× ${Data.short(Number(v.toPrecision(2)))}`; act.scale(Number(scale.value) === 0 ? 1 : v); };
+      scale.oninput = () => { const v = 10 ** Number(scale.value); view.say(v); act.scale(Number(scale.value) === 0 ? 1 : v); };
       drag(start, plane, act);
       controls.prepend(select("function", names.map((n) => [n, TITLES[n]]), state.problem, act.choose));
       second.append(select("speed", [["5", "slow"], ["20", "usual"], ["60", "fast"]], "20", act.speed),
@@ -163,19 +207,25 @@ const Animation = (() => {
     section.append(el("h2", { id: "trajectories-title" }, "The deck's animation"),
       el("p", { class: "deck" }, el("strong", {}, "The deck: "), "momentum and NAG shoot off on Beale's function; SGD is slow along the valley and stuck at "
         + "the saddle, which the adaptive methods leave at once."),
-      controls, second, plane, told, legend);
+      controls, second, plane, told, refused, legend);
     plane.append(start);
     return view;
   }
 
   function drag(start, plane, act) {
-    const move = (event) => {
+    const place = (event) => {
       const r = plane.getBoundingClientRect();
-      act.move(act.from(Math.max(0, Math.min(event.clientX - r.left, r.width)), Math.max(0, Math.min(event.clientY - r.top, r.height))));
+      return [event.clientX - r.left - plane.clientLeft, event.clientY - r.top - plane.clientTop];
     };
-    start.addEventListener("pointerdown", (event) => { start.setPointerCapture(event.pointerId); start.dragged = true; });
-    start.addEventListener("pointermove", (event) => { if (start.dragged) move(event); });
-    start.addEventListener("pointerup", () => { start.dragged = false; });
+    // Where the start was taken, from its middle: it does not jump under the finger.
+    let held = null;
+    start.addEventListener("pointerdown", (event) => {
+      start.setPointerCapture(event.pointerId);
+      const middle = act.to(act.start());
+      held = place(event).map((v, i) => v - middle[i]);
+    });
+    start.addEventListener("pointermove", (event) => { if (held) act.move(act.from(...place(event).map((v, i) => v - held[i]))); });
+    for (const end of ["pointerup", "pointercancel"]) start.addEventListener(end, () => { held = null; });
     start.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
       if (!by) return;

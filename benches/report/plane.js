@@ -9,9 +9,14 @@ const Plane = (() => {
     return [...new Set(Array.from({ length: count }, (_, k) => at(k)))];
   }
 
+  /** Pixels around the picture in which lines are still drawn: their ends are not seen. */
+  const MARGIN = 20;
+
   function make(box) {
-    const canvases = [0, 1].map(() => box.appendChild(document.createElement("canvas")));
+    const canvases = [0, 1].map(() => document.createElement("canvas"));
     canvases.forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
+    // Below what the box has: the start must be reached by a finger.
+    box.prepend(...canvases);
     let [width, height, window_] = [0, 0, [[0, 1], [0, 1]]];
 
     /** From the function's plane to the canvas, and back. */
@@ -70,6 +75,39 @@ const Plane = (() => {
       }
     }
 
+    /**
+     * The part of a segment that is in the picture or a little beside it; null if there is none. Canvases do odd things with
+     * far coordinates (with dashes and some 1e230 they fill everything), and methods that diverge have them.
+     */
+    function cut(a, b) {
+      const far = (p) => Math.max(...p.map(Math.abs));
+      if (!(far(a) < 1e8 || far(b) < 1e8) || !Number.isFinite(far(a) + far(b))) return null;
+      // From the nearer end: the other may be so far that nothing is left of the digits.
+      if (far(a) > far(b)) return cut(b, a)?.reverse() ?? null;
+      const d = [b[0] - a[0], b[1] - a[1]];
+      let [first, last] = [0, 1];
+      for (const [i, size] of [width, height].entries()) {
+        const sides = [-MARGIN, size + MARGIN].map((side) => (side - a[i]) / d[i]).sort((s, t) => s - t);
+        if (d[i] === 0 && (a[i] < -MARGIN || a[i] > size + MARGIN)) return null;
+        if (d[i] !== 0) [first, last] = [Math.max(first, sides[0]), Math.min(last, sides[1])];
+      }
+      const at = (s) => [a[0] + s * d[0], a[1] + s * d[1]];
+      return first <= last ? [first > 0 ? at(first) : a, last < 1 ? at(last) : b] : null;
+    }
+
+    /** A line through the points, without the parts that are not in the picture. */
+    function polyline(c, points) {
+      let pen = null;
+      for (let i = 1; i < points.length; i++) {
+        const part = cut(points[i - 1], points[i]);
+        if (part && pen !== points[i - 1]) c.moveTo(...part[0]);
+        if (part) c.lineTo(...part[1]);
+        pen = part?.[1] ?? null;
+      }
+    }
+
+    const visible = ([x, y]) => x >= 0 && x <= width && y >= 0 && y <= height;
+
     /** Each path as far as step t (a fraction is a part of a step), with a dot and its name at the end. */
     function paths(lines, t) {
       const c = context(1);
@@ -89,11 +127,11 @@ const Plane = (() => {
         c.lineWidth = 2;
         c.setLineDash(dash);
         c.beginPath();
-        shown.forEach(([x, y], i) => (i ? c.lineTo(x, y) : c.moveTo(x, y)));
+        polyline(c, shown);
         c.stroke();
         c.setLineDash([]);
         const [x, y] = shown[shown.length - 1];
-        if (!(x >= 0 && x <= width && y >= 0 && y <= height)) continue;
+        if (!visible([x, y])) continue;
         c.beginPath();
         c.arc(x, y, 4.5, 0, 2 * Math.PI);
         c.fill();
@@ -129,8 +167,9 @@ const Plane = (() => {
         c.fillStyle = color;
         c.lineWidth = 2.5;
         c.beginPath();
-        c.moveTo(x0, y0); c.lineTo(x1, y1);
+        polyline(c, [[x0, y0], [x1, y1]]);
         c.stroke();
+        if (!visible([x1, y1])) continue;
         c.beginPath();
         c.moveTo(x1, y1);
         for (const turn of [2.6, -2.6]) c.lineTo(x1 + 9 * Math.cos(angle + turn), y1 + 9 * Math.sin(angle + turn));

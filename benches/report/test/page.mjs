@@ -1,5 +1,5 @@
 // node page.mjs REPORT [--shots DIR]: the page in headless Chromium. A line for each check.
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -18,12 +18,12 @@ const check = (what, holds, more = "") => {
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
 const errors = [];
-async function open(width, scheme) {
+async function open(width, scheme, file = path) {
   const page = await (await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme })).newPage();
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => { if (message.type() === "error") errors.push(message.text()); });
   page.on("request", (request) => { if (!request.url().startsWith("file:") && !request.url().startsWith("data:") && !request.url().startsWith("blob:")) errors.push(`asks for ${request.url()}`); });
-  await page.goto(pathToFileURL(path).href);
+  await page.goto(pathToFileURL(file).href);
   return page;
 }
 
@@ -113,6 +113,90 @@ if (animated) {
   const before = await ends();
   await wide.locator("#trajectories .start").press("ArrowRight");
   check("a start that is moved moves the paths", (await ends()) !== before);
+  const motion = wide.locator("#trajectories");
+  const shapes = (f, ...more) => wide.evaluate(`(${f})(document.getElementById("trajectories").animation, ${more.map((m) => JSON.stringify(m)).join()})`);
+  const press = (name) => motion.getByRole("button", { name, exact: true }).click();
+  await press("Reset");
+  await motion.locator(".plane").scrollIntoViewIfNeeded();
+  const [taken, ring] = [await ends(), await motion.locator(".start").boundingBox()];
+  await wide.mouse.move(ring.x + ring.width / 2, ring.y + ring.height / 2);
+  await wide.mouse.down();
+  await wide.mouse.move(ring.x + 60, ring.y + 50, { steps: 4 });
+  await wide.mouse.up();
+  const put = await motion.locator(".start").boundingBox();
+  check("the start can be dragged by the mouse", (await ends()) !== taken && Math.abs(put.x - ring.x - 60 + ring.width / 2) < 2, `${(put.x - ring.x).toFixed(0)} pixels right`);
+  for (let k = 0; k < 60; k++) await motion.locator(".start").press("ArrowLeft");
+  check("the start stays in the picture", await wide.evaluate(() => {
+    const [a, b] = ["#trajectories .start", "#trajectories .plane"].map((s) => document.querySelector(s).getBoundingClientRect());
+    return a.left + a.width / 2 >= b.left && a.left + a.width / 2 < b.left + 3;
+  }));
+  await press("Reset");
+  const slider = motion.getByLabel("learning rates");
+  const spoken = [await slider.getAttribute("aria-valuetext")];
+  const inked = [];
+  for (let k = 0; k < names; k++) {
+    await motion.locator("select").first().selectOption({ index: k });
+    await slider.fill("1");
+    inked.push(await wide.evaluate(() => {
+      const canvas = document.querySelectorAll("#trajectories .plane canvas")[1];
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.reduce((sum, v, i) => sum + (i % 4 === 3 && v > 0 ? 1 : 0), 0) / (data.length / 4);
+    }));
+  }
+  check("at ten times the rate the paths leave the picture free", Math.max(...inked) < 0.6, inked.map((v) => `${(100 * v).toFixed(1)} %`).join(", "));
+  spoken.push(await slider.getAttribute("aria-valuetext"));
+  check("the learning rates are said as factors", spoken.join() === "× 1,× 10", spoken.join());
+  await motion.locator("select").first().selectOption({ index: 0 });
+  const pressed = () => wide.evaluate(() => [...document.querySelectorAll("#trajectories .chip")].filter((c) => c.getAttribute("aria-pressed") === "true").map((c) => c.dataset.method));
+  const lengths = await shapes((a) => Object.fromEntries(Data.results.experiments.filter((e) => e.name.endsWith(`-${a.problem}`)).flatMap((e) => e.runs)
+    .map((r) => [r.method, r.points.filter((p) => p.x).length - 1])));
+  const longest = async () => (await shapes((a) => a.steps)) === Math.max(...(await pressed()).map((name) => lengths[name]));
+  const steps = [await longest()];
+  await press("all");
+  steps.push(await longest());
+  await press("none");
+  const chosen = Object.keys(lengths).filter((name) => lengths[name] > 0).reduce((a, b) => (lengths[b] < lengths[a] ? b : a));
+  await motion.locator(`.chip[data-method="${chosen}"]`).click();
+  steps.push(await longest());
+  check("the last step is that of the longest method that is shown", steps.every(Boolean), `${steps}, ${chosen} ${lengths[chosen]}`);
+  await press("Reset");
+  const kept = [await pressed()];
+  await motion.locator("select").first().selectOption({ index: names - 1 });
+  await motion.locator("select").first().selectOption({ index: 0 });
+  kept.push(await pressed());
+  check("Reset and another function keep what is shown", kept.every((k) => k.join() === chosen), kept.join(" and "));
+  await press("all");
+  const refused = await shapes((a) => Data.results.experiments.filter((e) => e.name.endsWith(`-${a.problem}`)).flatMap((e) => e.runs).filter((r) => r.failed).map((r) => r.method));
+  const said = await motion.textContent();
+  check("a method that failed is named", refused.every((name) => said.includes(`${name}, refused: `)), refused.join() || "none failed");
+  const [told, whole] = [await motion.locator("p[aria-live]").textContent(), await shapes((a) => a.steps)];
+  const compared = Object.keys(lengths).filter((name) => told.includes(` ${name} `));
+  check("of a method that ended earlier the text says where", compared.length > 0 && told.startsWith(`Step ${whole} of ${whole}.`)
+    && compared.every((name) => lengths[name] === whole || told.includes(`(ended at step ${lengths[name]})`)), told.slice(0, 120));
+  await shapes((a) => a.seek(0));
+  const asked = await wide.evaluate(async () => {
+    const [section, own] = [document.getElementById("trajectories"), requestAnimationFrame.bind(window)];
+    let [frames, calls] = [0, 0];
+    window.requestAnimationFrame = (f) => { calls++; return own(f); };
+    const told = () => section.querySelector("[aria-live].note").textContent;
+    const before = told();
+    const play = [...section.querySelectorAll("button")].find((b) => b.textContent === "Play");
+    for (let k = 0; k < 5; k++) play.click();
+    calls = 0;
+    for (const until = performance.now() + 600; performance.now() < until; frames++) await new Promise(own);
+    window.requestAnimationFrame = own;
+    return { frames, calls, moved: told() !== before, playing: play.textContent === "Pause", live: section.querySelector("[aria-live].note").getAttribute("aria-live") };
+  });
+  await press("Pause");
+  const live = await motion.locator("p[aria-live]").getAttribute("aria-live");
+  check("Play asks for one frame at a time", asked.calls <= asked.frames + 1 && asked.playing, `${asked.calls} in ${asked.frames}`);
+  check("the text goes along, and is read out when it stops", asked.moved && asked.live === "off" && live === "polite");
+  const touch = await wide.evaluate(() => [".plane", ".start"].map((s) => getComputedStyle(document.querySelector(`#trajectories ${s}`)).touchAction));
+  check("a finger on the picture scrolls the page, on the start it drags", touch.join() === "auto,none", touch.join());
+  const narrow = await open(320, "light");
+  const beyond = await narrow.evaluate(() => Math.max(...[...document.querySelectorAll("#trajectories *")].map((e) => e.getBoundingClientRect().right)) - document.documentElement.clientWidth);
+  check("the animation fits in 320 pixels", beyond <= 0, `${beyond} over`);
+  await narrow.context().close();
 }
 
 for (const [width, scheme] of [[1600, "light"], [1600, "dark"], [400, "light"], [400, "dark"]]) {
@@ -130,6 +214,34 @@ for (const [width, scheme] of [[1600, "light"], [1600, "dark"], [400, "light"], 
   }
   await page.context().close();
 }
+const claim = await wide.evaluate(() => {
+  const chosen = Data.results.experiments.flatMap((e) => (e.claims ?? []).map((claim) => ({ e, claim })))
+    .find(({ e, claim }) => claim.methods?.length && claim.measure !== Data.main(e) && Data.has(e, Data.measures[claim.measure]?.of ?? (() => NaN)));
+  if (!chosen) return null;
+  const row = [...document.querySelectorAll(".claims tr")].find((tr) => tr.textContent.includes(chosen.claim.measured));
+  row.querySelector("a").click();
+  const section = document.getElementById(chosen.e.name);
+  const shown = (name) => section.querySelector(`.chip[data-method="${name}"]`).getAttribute("aria-pressed") === "true";
+  return section.querySelector(".curves select").value === chosen.claim.measure && chosen.claim.methods.every(shown);
+});
+check("a claim's link shows its measure and its methods", claim !== false, claim === null ? "no claim has another measure" : "");
+
+// One experiment without a point, one without what is optional, one with names that are markup: the rest stands.
+const broken = `${path}.broken.html`;
+writeFileSync(broken, readFileSync(path, "utf8").replace(/(<script[^>]*id="data"[^>]*>)([^<]*)/, (_, open, text) => {
+  const data = JSON.parse(text);
+  const [first, second, third] = data.results.experiments;
+  for (const run of first.runs) Object.assign(run, { failed: "all did", points: [] });
+  for (const run of second?.runs ?? []) delete run.hyper;
+  for (const run of third?.runs ?? []) run.method = `<img src=x onerror="alert(1)">${run.method}`;
+  delete data.results.commit;
+  return open + JSON.stringify(data).replaceAll("<", "\\u003c");
+}));
+const odd = await open(1600, "light", broken);
+const [parts, whole, images] = [await odd.locator("section").count(), await wide.locator("section").count(), await odd.locator("main img").count()];
+check("damaged results leave the rest of the page whole", parts === whole && images === 0, `${parts} of ${whole} sections`);
+rmSync(broken);
+
 check("no error in the console, and nothing is asked of a network", errors.length === 0, errors.slice(0, 3).join("; "));
 await browser.close();
 process.exit(failed ? 1 : 0);
