@@ -53,20 +53,41 @@ const Dom = (() => {
   }
 
   /** Calls `draw` when the element comes near the window; and again when the theme changes, if it was drawn. */
-  const drawn = new Set();
-  const near = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((entry) => entry.isIntersecting)) {
-      near.unobserve(entry.target);
-      drawn.add(entry.target);
-      entry.target.draw();
-    }
-  }, { rootMargin: "600px" });
+  const [waiting, drawn] = [new Set(), new Set()];
+  function make(node) {
+    near.unobserve(node);
+    waiting.delete(node);
+    drawn.add(node);
+    node.draw();
+  }
+  const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => make(entry.target)),
+    { rootMargin: "600px" });
   function lazily(node, draw) {
     node.draw = draw;
+    waiting.add(node);
     near.observe(node);
     return node;
   }
   const redraw = () => drawn.forEach((node) => node.draw());
 
-  return { el, select, toggle, table, lazily, redraw };
+  // On paper is all of it, in light colours, charts as wide as the sheet or its half: as on screen their texts would shrink.
+  let screen = null;
+  const sheet = (width, box) => (!screen ? width : box.closest(".grid")?.children.length > 1 ? 340 : 700);
+  function paint(theme) {
+    document.documentElement.dataset.theme = theme;
+    dispatchEvent(new Event("themed"));
+    redraw();
+  }
+  addEventListener("beforeprint", () => {
+    screen ??= { theme: document.documentElement.dataset.theme };
+    waiting.forEach((node) => { waiting.delete(node); near.unobserve(node); drawn.add(node); });
+    paint("light");
+  });
+  addEventListener("afterprint", () => {
+    const { theme } = screen ?? {};
+    screen = null;
+    if (theme) paint(theme);
+  });
+
+  return { el, select, toggle, table, lazily, redraw, sheet };
 })();

@@ -114,7 +114,7 @@ const Overview = (() => {
         const ratios = own.map((t) => t.get(name) / Math.min(...t.values())).map((r) => (Number.isNaN(r) ? Infinity : r));
         return { name, points: steps(ratios) };
       });
-      Chart.lines(box, { series, x: `times the ${Data.axes[axis].label} of the fastest method`, y: "experiments solved (%)", logX: true, height: 320 });
+      Chart.lines(box, { series, x: `times the ${Data.axes[axis].label} of the fastest method`, y: "experiments solved (%)", logX: true, height: 320, higher: true });
     };
     const choice = Object.entries(Data.axes).filter(([key]) => key !== "passes").map(([key, a]) => [key, a.label]);
     const keys = el("div", { class: "controls" }, often.map((name) => el("span", { class: "key", markup: Palette.swatch(name) }, ` ${name}`)));

@@ -41,17 +41,37 @@ const Special = (() => {
       + "↑ ends above its start; – refused", [["method"], ...changes.map((c) => [c, true])], rows, { class: "heat" }));
   }
 
+  const dark = () => document.documentElement.dataset.theme === "dark";
+
+  /** Colours and what they stand for: [text, colour of now]. */
+  function key(entries) {
+    const swatches = entries.map(([, color]) => [el("i"), color]);
+    const paint = () => swatches.forEach(([i, color]) => { i.style.background = color(); });
+    paint();
+    addEventListener("themed", paint);
+    return el("p", {}, entries.map(([text], k) => el("span", { class: "key" }, swatches[k][0], text)));
+  }
+
+  /** The least and the greatest of many curves: charts beside each other have one scale. */
+  function reach(curves, logY) {
+    const ends = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
+    const points = curves.flat();
+    const ys = points.flatMap((p) => [p.y, p.min, p.max]).filter((v) => Number.isFinite(v) && (!logY || v > 0));
+    const ranges = { x: ends(points.map((p) => p.x)), y: ends(ys) };
+    return Object.fromEntries(Object.entries(ranges).filter(([, [least, most]]) => least <= most));
+  }
+
   /** Condition numbers: each layer in one colour, plain as a line and whitened dashed. */
   function conditioning(experiment) {
     const box = el("div", { class: "chart" });
     const hues = [215, 25, 150, 300, 345];
+    const layer = (name) => Number(name.match(/\d+/)?.[0] ?? 0);
+    const color = (name) => `hsl(${hues[layer(name) % 5]} 70% ${dark() ? 70 : 40}%)`;
     const draw = () => {
       const series = [...Data.byMethod(experiment)].map(([name, runs]) => {
-        const layer = Number(name.match(/\d+/)?.[0] ?? 0);
-        const light = document.documentElement.dataset.theme === "dark" ? 70 : 40;
         return {
           name, points: Data.curve(runs, Data.axes.updates, Data.measures.condition),
-          color: `hsl(${hues[layer % 5]} 70% ${light}%)`, dash: name.includes("whitened") ? [6, 4] : [],
+          color: color(name), dash: name.includes("whitened") ? [6, 4] : [],
         };
       });
       Chart.lines(box, { series, x: "updates", y: "condition number", logY: true, height: 380 });
@@ -61,11 +81,18 @@ const Special = (() => {
       Data.short(plain.at(-1)), Data.short(white.at(-1)), factor(plain.at(-1), white.at(-1)),
     ]);
     return el("div", {}, el("p", { class: "note" }, "Solid: plain coordinates. Dashed: whitened. One colour for each layer."),
-      Dom.lazily(box, draw), table("Condition numbers of the Fisher blocks", [["block"], ["plain, at the start", true], ["whitened", true],
+      key(pairs(experiment).map(({ layer }) => [layer, () => color(layer)])), Dom.lazily(box, draw),
+      table("Condition numbers of the Fisher blocks", [["block"], ["plain, at the start", true], ["whitened", true],
         ["less by", true], ["plain, at the end", true], ["whitened", true], ["less by", true]], rows));
   }
 
-  const factor = (plain, white) => `${(100 * (1 - white / plain)).toFixed(1)} %`;
+  /** With as many digits as tell it from all of it. */
+  function factor(plain, white) {
+    const left = white / plain;
+    if (!Number.isFinite(left)) return "–";
+    const digits = left > 0 ? Math.min(Math.max(Math.ceil(-Math.log10(100 * left)), 1), 12) : 1;
+    return left > 0 && 100 * left < 1e-12 ? `> ${"99." + "9".repeat(12)} %` : `${(100 - 100 * left).toFixed(digits)} %`;
+  }
 
   function pairs(experiment) {
     const values = (name) => experiment.runs.find((r) => r.method === name)?.points.map((p) => p.condition) ?? [NaN];
@@ -98,14 +125,16 @@ const Special = (() => {
   function percentiles(experiment) {
     const of = (k) => ({ of: (p) => p.percentiles?.[k] });
     if (!Data.has(experiment, of(1).of)) return null;
-    const charts = [...Data.byMethod(experiment)].map(([name, runs]) => {
+    const lines = (runs) => {
+      const [low, middle, high] = [0, 1, 2].map((k) => Data.curve(runs, Data.axes.updates, of(k)));
+      return middle.map((p, i) => ({ x: p.x, y: p.y, min: low[i]?.y, max: high[i]?.y }));
+    };
+    const all = [...Data.byMethod(experiment)].map(([name, runs]) => ({ name, points: lines(runs) }));
+    const ranges = reach(all.map((s) => s.points), false);
+    const charts = all.map((series) => {
       const box = el("div", { class: "chart" });
-      const draw = () => {
-        const [low, middle, high] = [0, 1, 2].map((k) => Data.curve(runs, Data.axes.updates, of(k)));
-        const points = middle.map((p, i) => ({ x: p.x, y: p.y, min: low[i].y, max: high[i].y }));
-        Chart.lines(box, { series: [{ name, points }], x: "updates", y: "pre-activation", height: 260 });
-      };
-      return el("div", {}, el("h4", {}, name), Dom.lazily(box, draw));
+      const draw = () => Chart.lines(box, { series: [series], x: "updates", y: "pre-activation", height: 260, ranges });
+      return el("div", {}, el("h4", {}, series.name), Dom.lazily(box, draw));
     });
     return el("div", {}, el("h3", {}, "A pre-activation of the last hidden layer"),
       el("p", { class: "note" }, "The median over the test examples, and the range from the 15th to the 85th percentile."),
@@ -116,19 +145,22 @@ const Special = (() => {
   function layers(experiment) {
     const depth = Math.max(0, ...experiment.runs.flatMap((r) => r.points.map((p) => p.layer_gradients?.length ?? 0)));
     if (!depth) return null;
-    const charts = [...Data.byMethod(experiment)].map(([name, runs]) => {
+    const color = (k) => `hsl(${215 + (130 * k) / depth} 65% ${(dark() ? 78 : 30) + ((dark() ? -24 : 24) * k) / depth}%)`;
+    const each = Array.from({ length: depth }, (_, k) => k);
+    const all = [...Data.byMethod(experiment)].map(([name, runs]) => ({
+      name, curves: each.map((k) => Data.curve(runs, Data.axes.updates, { of: (p) => p.layer_gradients?.[k] })),
+    }));
+    const ranges = reach(all.flatMap((m) => m.curves), true);
+    const charts = all.map(({ name, curves }) => {
       const box = el("div", { class: "chart" });
       const draw = () => {
-        const dark = document.documentElement.dataset.theme === "dark";
-        const series = Array.from({ length: depth }, (_, k) => ({
-          name: `layer ${k}`, points: Data.curve(runs, Data.axes.updates, { of: (p) => p.layer_gradients?.[k] }),
-          color: `hsl(${215 + (130 * k) / depth} 65% ${(dark ? 78 : 30) + ((dark ? -24 : 24) * k) / depth}%)`, dash: [],
-        }));
-        Chart.lines(box, { series, x: "updates", y: "norm of the gradient", logY: true, height: 260 });
+        const series = curves.map((points, k) => ({ name: `layer ${k}`, points, color: color(k), dash: [] }));
+        Chart.lines(box, { series, x: "updates", y: "norm of the gradient", logY: true, height: 260, ranges });
       };
       return el("div", {}, el("h4", {}, name), Dom.lazily(box, draw));
     });
-    return el("div", {}, el("h3", {}, "The gradient by layer, from the input (blue) to the output (red)"), el("div", { class: "grid" }, charts));
+    return el("div", {}, el("h3", {}, "The gradient by layer, from the input (blue) to the output (red)"),
+      key(each.map((k) => [`layer ${k}`, () => color(k)])), el("div", { class: "grid" }, charts));
   }
 
   return { of, more };

@@ -85,6 +85,71 @@ if (others > 1) {
   check("another axis has other ticks", (await ticks()) !== ticksBefore && (await label()) !== labelBefore, await label());
 }
 
+// Charts of values made up for it: ticks, cursor, keys, one scale.
+const made = await wide.evaluate(async () => {
+  const box = document.createElement("div");
+  box.className = "chart";
+  document.getElementById("main").prepend(box);
+  const later = () => new Promise((done) => setTimeout(done, 30));
+  const of = (name, xs, y, more = {}) => ({ name, points: xs.map((x) => ({ x, y: y(x), ...more })) });
+  const draw = async (series, spec = {}) => {
+    Chart.lines(box, { series, x: "x", y: "y", ...spec });
+    await later();
+    return box.plot.axes.map((a) => new Set(a._values ?? []).size);
+  };
+  const few = [];
+  const sizes = { percent: [20, 100], narrow: [0.93, 1.04], same: [3, 3], decades: [1e-9, 2], huge: [1e290, 1e300], tiny: [1e-300, 1e-290], both: [1e-300, 1e300] };
+  for (const [name, [low, high]] of Object.entries(sizes)) {
+    for (const logY of [false, true]) {
+      const counts = await draw([of("sgd", [0, 1, 2], (x) => (x ? high : low))], { logY });
+      if (Math.min(...counts) < 3) few.push(`${name}${logY ? ", log" : ""}: ${counts}`);
+    }
+    const counts = await draw([{ name: "sgd", points: [{ x: low, y: 1 }, { x: high, y: 2 }] }], { logX: true });
+    if (Math.min(...counts) < 3) few.push(`${name}, log x: ${counts}`);
+  }
+  const text = () => box.querySelector(".readout").textContent;
+  const put = (x, y) => { box.plot.setCursor({ left: box.plot.valToPos(x, "x"), top: box.plot.valToPos(y, "y") }); return text(); };
+  const names = "abcdefgh".split("");
+  const far = names.map((name, k) => of(name, [0, 5, 10], () => k + 1, name === "h" ? { min: 7, max: 9 } : {}));
+  await draw([...far, of("short", [0, 2, 4], () => 5.5)]);
+  const told = { within: put(2, 5.5), beyond: put(10, 5.5), range: put(5, 8) };
+  await draw([of("tried", [1, 10, 100], () => 1), of("other", [30, 1000], () => 2)], { logX: true, exact: true });
+  Object.assign(told, { at: put(1, 1), between: put(1.4771, 1), after: put(3, 1) });
+  await draw(far);
+  const label = () => box.getAttribute("aria-label");
+  const all = label();
+  box.plot.setSeries(1, { show: false });
+  await later();
+  const less = label();
+  box.plot.setSeries(1, { show: true });
+  box.focus();
+  const press = (key) => { box.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })); return text(); };
+  const keys = ["ArrowRight", "ArrowRight", "ArrowUp", "End", "Home"].map(press);
+  const live = box.querySelector(".readout").getAttribute("aria-live");
+  keys.push(press("Escape"));
+  const left = document.activeElement !== box;
+  await draw([of("sgd", [0, 1], () => 2)], { ranges: { x: [0, 50], y: [0, 100] } });
+  const scales = [box.plot.scales.x.max, box.plot.scales.y.max];
+  box.plot.destroy();
+  box.plot = null;
+  box.remove();
+  return { few, told, all, less, keys, live, left, scales };
+});
+check("axes have labels, of few values, of many decades and of enormous ones", made.few.length === 0, made.few.join("; "));
+check("the cursor tells no values beyond a line's ends", made.told.within.startsWith("x 2: short 5.5;") && !made.told.beyond.includes("short"), made.told.beyond);
+check("the nearest line is told first, with its range", made.told.range.startsWith("x 5: h 8 (7 to 9); lowest: a 1 · "), made.told.range);
+check("of values that were tried those only", made.told.at.endsWith(": tried 1") && made.told.between.endsWith(": other 2") && made.told.after.endsWith(": other 2"),
+  JSON.stringify([made.told.at, made.told.between, made.told.after]));
+check("a chart's label follows what is shown", made.all.includes("8 lines") && made.less.includes("7 of 8 lines"), made.less);
+check("arrow keys tell values, Escape leaves", made.live === "polite" && made.left && made.keys.at(-1) === ""
+  && ["x 0: a 1", "x 5: a 1", "x 5: b 2", "x 10: b 2", "x 0: b 2"].every((text, k) => made.keys[k].startsWith(text)), made.keys.join(" | "));
+const grids = await wide.evaluate(() => [...document.querySelectorAll(".grid")].map((grid) => [...grid.querySelectorAll(".chart")].map((box) => box.plot))
+  .filter((plots) => plots.length > 1).map((plots) => new Set(plots.map((u) => `${u.scales.y.min} to ${u.scales.y.max}`)).size));
+check("charts beside each other have one scale", grids.every((n) => n === 1), `${grids.length} groups`);
+const parted = await wide.evaluate(() => [...document.querySelectorAll("td.n")].map((td) => td.textContent).filter((t) => /^100(\.0*)? %$|NaN|undefined/.test(t)));
+check("no cell is NaN, or rounded to all of it", parted.length === 0, parted.slice(0, 3).join());
+check("charts can have one scale", made.scales[0] === 50 && made.scales[1] >= 100, made.scales.join());
+
 const animated = await wide.evaluate(() => Boolean(document.getElementById("trajectories")));
 if (animated) {
   const names = await wide.evaluate(() => [...document.querySelectorAll("#trajectories select")][0].options.length);
@@ -241,6 +306,32 @@ const odd = await open(1600, "light", broken);
 const [parts, whole, images] = [await odd.locator("section").count(), await wide.locator("section").count(), await odd.locator("main img").count()];
 check("damaged results leave the rest of the page whole", parts === whole && images === 0, `${parts} of ${whole} sections`);
 rmSync(broken);
+
+// On paper: charts that nobody has scrolled to, in light colours; and the screen as it was.
+const paper = await open(1600, "dark");
+await paper.evaluate(() => {
+  addEventListener("beforeprint", () => { window.printed = [document.documentElement.dataset.theme, document.querySelectorAll(".chart:not(:has(canvas))").length]; });
+});
+const sheets = await paper.pdf();
+const [light, missing] = await paper.evaluate(() => window.printed ?? []);
+const back = await paper.evaluate(() => [document.documentElement.dataset.theme, ...[...document.querySelectorAll(".chart")].map((box) => box.plot.width - Math.max(box.clientWidth, 260))]);
+check("all charts are printed, in light colours", light === "light" && missing === 0 && back[0] === "dark" && back.slice(1).every((over) => over === 0),
+  `${(sheets.length / 1e6).toFixed(1)} MB`);
+await paper.context().close();
+
+// Names of 80 characters.
+const long = `${path}.long.html`;
+writeFileSync(long, readFileSync(path, "utf8").replace(/(<script[^>]*id="data"[^>]*>)([^<]*)/, (_, open, text) => {
+  const data = JSON.parse(text);
+  for (const { runs } of data.results.experiments) for (const run of runs) if (run.method === runs[0].method && run !== runs[0]) run.method = run.method.padEnd(80, "x");
+  for (const { runs } of data.results.experiments) if (runs[0]) runs[0].method = runs[0].method.padEnd(80, "x");
+  return open + JSON.stringify(data).replaceAll("<", "\\u003c");
+}));
+const names80 = await open(400, "light", long);
+await scroll(names80);
+const over80 = await names80.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+check("a method's name of 80 characters does not scroll the page", over80 <= 0, `${over80} over`);
+rmSync(long);
 
 check("no error in the console, and nothing is asked of a network", errors.length === 0, errors.slice(0, 3).join("; "));
 await browser.close();
