@@ -45,6 +45,9 @@ Usage: cargo xtask torture [--minutes M] [--small] [--verbose] [PART…]
   --small      a few of each, for `cargo xtask test`
   --verbose    name what was refused, too
 
+After all parts come, where a nightly compiler has them, a fuzzer by coverage (`cargo fuzz`), the address
+sanitizer and Miri.
+
 The counts are written to target/torture/counts.json. Exit code 1: a case has failed, and is named.
 ";
 
