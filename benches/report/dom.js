@@ -54,33 +54,39 @@ const Dom = (() => {
 
   /** Calls `draw` when the element comes near the window; and again when the theme changes, if it was drawn. */
   const [waiting, drawn] = [new Set(), new Set()];
-  function make(node) {
+  function take(node) {
     near.unobserve(node);
     waiting.delete(node);
     drawn.add(node);
-    node.draw();
   }
-  const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => make(entry.target)),
-    { rootMargin: "600px" });
+  const near = new IntersectionObserver((entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      take(target);
+      target.draw();
+    }
+  }, { rootMargin: "600px" });
   function lazily(node, draw) {
     node.draw = draw;
     waiting.add(node);
     near.observe(node);
     return node;
   }
-  const redraw = () => drawn.forEach((node) => node.draw());
+  /** What has the theme's colours gets those of now. */
+  function redraw() {
+    dispatchEvent(new Event("themed"));
+    drawn.forEach((node) => node.draw());
+  }
 
   // On paper is all of it, in light colours, charts as wide as the sheet or its half: as on screen their texts would shrink.
   let screen = null;
   const sheet = (width, box) => (!screen ? width : box.closest(".grid")?.children.length > 1 ? 340 : 700);
   function paint(theme) {
     document.documentElement.dataset.theme = theme;
-    dispatchEvent(new Event("themed"));
     redraw();
   }
   addEventListener("beforeprint", () => {
     screen ??= { theme: document.documentElement.dataset.theme };
-    waiting.forEach((node) => { waiting.delete(node); near.unobserve(node); drawn.add(node); });
+    waiting.forEach(take);
     paint("light");
   });
   addEventListener("afterprint", () => {

@@ -15,14 +15,13 @@
     };
     const turn = (dark) => {
       put(dark);
-      dispatchEvent(new Event("themed"));
       Dom.redraw();
     };
     const system = matchMedia("(prefers-color-scheme: dark)");
     put(kept ? kept === "dark" : system.matches);
     system.addEventListener("change", () => kept ?? turn(system.matches));
     button.addEventListener("click", () => {
-      turn(document.documentElement.dataset.theme !== "dark");
+      turn(!Palette.dark());
       kept = document.documentElement.dataset.theme;
       try { localStorage.setItem("theme", kept); } catch { /* as above */ }
     });

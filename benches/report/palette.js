@@ -34,26 +34,33 @@ const Palette = (() => {
     return 0.2126 * part(0) + 0.7152 * part(8) + 0.0722 * part(4);
   }
 
-  function color(method) {
+  const dark = () => document.documentElement.dataset.theme === "dark";
+
+  /** Its place in its family, and what the family has. */
+  function look(method) {
     const { family, place } = places.get(method) ?? { family: "other", place: 0 };
-    const dark = document.documentElement.dataset.theme === "dark";
-    const [first, reach] = hues[family] ?? hues.other;
+    const [first, reach, start] = hues[family] ?? hues.other;
+    return { place, first, reach, start };
+  }
+
+  function color(method) {
+    const { place, first, reach } = look(method);
     // By the golden section, so that the next one is far from all before it.
     const hue = first + reach * ((place * 0.618) % 1);
     // Those with the same dash differ in lightness.
-    let light = (dark ? 70 : 38) + [0, dark ? -14 : 12, dark ? 10 : -12][(place + Math.floor(place / dashes.length)) % 3];
+    let light = (dark() ? 70 : 38) + [0, dark() ? -14 : 12, dark() ? 10 : -12][(place + Math.floor(place / dashes.length)) % 3];
     // Against the page at least 3 to 1, as graphics must have.
     const ratio = () => {
-      const [own, page] = [luminance(hue, 0.7, light / 100), dark ? 0.009 : 1];
+      const [own, page] = [luminance(hue, 0.7, light / 100), dark() ? 0.009 : 1];
       return (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05);
     };
-    while (ratio() < 3.2 && light > 5 && light < 95) light += dark ? 1 : -1;
+    while (ratio() < 3.2 && light > 5 && light < 95) light += dark() ? 1 : -1;
     return `hsl(${hue.toFixed(1)} 70% ${light}%)`;
   }
 
   function dash(method) {
-    const { family, place } = places.get(method) ?? { family: "other", place: 0 };
-    return dashes[(place + (hues[family] ?? hues.other)[2]) % dashes.length];
+    const { place, start } = look(method);
+    return dashes[(place + start) % dashes.length];
   }
 
   /** A line of the method's colour and dash. */
@@ -63,5 +70,5 @@ const Palette = (() => {
   }
 
   const families = (methods) => [...new Set(methods.map(Data.family))].map((id) => ({ id, name: names[id] ?? id }));
-  return { learn, color, dash, swatch, families };
+  return { learn, dark, color, dash, swatch, families };
 })();

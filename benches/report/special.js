@@ -41,8 +41,6 @@ const Special = (() => {
       + "↑ ends above its start; – refused", [["method"], ...changes.map((c) => [c, true])], rows, { class: "heat" }));
   }
 
-  const dark = () => document.documentElement.dataset.theme === "dark";
-
   /** Colours and what they stand for: [text, colour of now]. */
   function key(entries) {
     const swatches = entries.map(([, color]) => [el("i"), color]);
@@ -66,7 +64,7 @@ const Special = (() => {
     const box = el("div", { class: "chart" });
     const hues = [215, 25, 150, 300, 345];
     const layer = (name) => Number(name.match(/\d+/)?.[0] ?? 0);
-    const color = (name) => `hsl(${hues[layer(name) % 5]} 70% ${dark() ? 70 : 40}%)`;
+    const color = (name) => `hsl(${hues[layer(name) % 5]} 70% ${Palette.dark() ? 70 : 40}%)`;
     const draw = () => {
       const series = [...Data.byMethod(experiment)].map(([name, runs]) => {
         return {
@@ -145,7 +143,7 @@ const Special = (() => {
   function layers(experiment) {
     const depth = Math.max(0, ...experiment.runs.flatMap((r) => r.points.map((p) => p.layer_gradients?.length ?? 0)));
     if (!depth) return null;
-    const color = (k) => `hsl(${215 + (130 * k) / depth} 65% ${(dark() ? 78 : 30) + ((dark() ? -24 : 24) * k) / depth}%)`;
+    const color = (k) => `hsl(${215 + (130 * k) / depth} 65% ${(Palette.dark() ? 78 : 30) + ((Palette.dark() ? -24 : 24) * k) / depth}%)`;
     const each = Array.from({ length: depth }, (_, k) => k);
     const all = [...Data.byMethod(experiment)].map(([name, runs]) => ({
       name, curves: each.map((k) => Data.curve(runs, Data.axes.updates, { of: (p) => p.layer_gradients?.[k] })),

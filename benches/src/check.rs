@@ -7,9 +7,10 @@ use opt_core::{Entry, Error, Objective, Scalar, find_entry};
 use opt_nn::Mlp;
 use opt_testkit::planes;
 
-use crate::claims::{Claim, Measure};
+use crate::claims::Claim;
 use crate::conditioning::Conditioning;
 use crate::experiment::{Config, Data, Experiment, Hidden, Kind, Model, Preparation, Training};
+use crate::results::Measure;
 use crate::setting::{Settings, named};
 use crate::starts::{self, Starts};
 use crate::train::Network;

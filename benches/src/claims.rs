@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::race::{Curve, curves};
-use crate::results::{Judged, Outcome, Point, Run};
+use crate::results::{Judged, Measure, Outcome, Point, Run};
 
 /// A sentence of an experiment's file that numbers can contradict: whatever is said of one method is
 /// at most so many times the least of the others.
@@ -24,22 +24,6 @@ pub(crate) struct Claim {
     pub(crate) at_most: f64,
 }
 
-/// What is compared, at the end of the runs; the median over the seeds.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Measure {
-    TrainLoss,
-    TestLoss,
-    TestError,
-    SquaredError,
-    Condition,
-    Value,
-    /// Until `to` is reached.
-    Updates,
-    /// Until `to` is reached.
-    Seconds,
-}
-
 impl Measure {
     fn of(self, point: &Point) -> Option<f64> {
         match self {
@@ -51,20 +35,6 @@ impl Measure {
             Self::Value => point.value,
             Self::Updates => Some(point.update as f64),
             Self::Seconds => point.seconds,
-        }
-    }
-
-    /// Of a point, by its name in `results.json`.
-    fn field(self) -> &'static str {
-        match self {
-            Self::TrainLoss => "train_loss",
-            Self::TestLoss => "test_loss",
-            Self::TestError => "test_error",
-            Self::SquaredError => "squared_error",
-            Self::Condition => "condition",
-            Self::Value => "value",
-            Self::Updates => "update",
-            Self::Seconds => "seconds",
         }
     }
 
@@ -132,7 +102,7 @@ impl Claim {
             claim: self.claim.clone(),
             source: self.source.clone(),
             problem: self.problem.clone(),
-            measure: reached.field().to_owned(),
+            measure: Some(reached),
             methods: self.of.iter().chain(&self.than).cloned().collect(),
             measured: format!(
                 "{}{}: {} against {}",
@@ -247,7 +217,8 @@ mod tests {
             let judged = judge(std::slice::from_ref(&claim), &runs, true);
             let got = judged.first().map(|judged| {
                 assert!(judged.reduced);
-                assert_eq!(judged.measure, "train_loss");
+                let json = serde_json::to_value(judged).unwrap();
+                assert_eq!(json["measure"], "train_loss");
                 assert_eq!(judged.methods[0], claim.of[0]);
                 (judged.verdict == Outcome::Holds, judged.measured.as_str())
             });

@@ -15,7 +15,7 @@ use crate::setting::{Setting, Settings};
 
 mod parts;
 
-pub(crate) use parts::{Cost, Judged, Memory, Outcome, Rate, Search, Tried};
+pub(crate) use parts::{Cost, Judged, Measure, Memory, Outcome, Rate, Search, Tried};
 
 /// The whole of `results.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

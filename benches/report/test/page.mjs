@@ -27,6 +27,19 @@ async function open(width, scheme, file = path) {
   return page;
 }
 
+/** The page of other data. */
+async function changed(width, change) {
+  const file = `${path}.changed.html`;
+  writeFileSync(file, readFileSync(path, "utf8").replace(/(<script[^>]*id="data"[^>]*>)([^<]*)/, (_, begin, text) => {
+    const data = JSON.parse(text);
+    change(data);
+    return begin + JSON.stringify(data).replaceAll("<", "\\u003c");
+  }));
+  const page = await open(width, "light", file);
+  rmSync(file);
+  return page;
+}
+
 /** Everything that is drawn when it is near is drawn. */
 async function scroll(page) {
   await page.evaluate(async () => {
@@ -292,20 +305,15 @@ const claim = await wide.evaluate(() => {
 check("a claim's link shows its measure and its methods", claim !== false, claim === null ? "no claim has another measure" : "");
 
 // One experiment without a point, one without what is optional, one with names that are markup: the rest stands.
-const broken = `${path}.broken.html`;
-writeFileSync(broken, readFileSync(path, "utf8").replace(/(<script[^>]*id="data"[^>]*>)([^<]*)/, (_, open, text) => {
-  const data = JSON.parse(text);
-  const [first, second, third] = data.results.experiments;
+const odd = await changed(1600, ({ results }) => {
+  const [first, second, third] = results.experiments;
   for (const run of first.runs) Object.assign(run, { failed: "all did", points: [] });
   for (const run of second?.runs ?? []) delete run.hyper;
   for (const run of third?.runs ?? []) run.method = `<img src=x onerror="alert(1)">${run.method}`;
-  delete data.results.commit;
-  return open + JSON.stringify(data).replaceAll("<", "\\u003c");
-}));
-const odd = await open(1600, "light", broken);
+  delete results.commit;
+});
 const [parts, whole, images] = [await odd.locator("section").count(), await wide.locator("section").count(), await odd.locator("main img").count()];
 check("damaged results leave the rest of the page whole", parts === whole && images === 0, `${parts} of ${whole} sections`);
-rmSync(broken);
 
 // On paper: charts that nobody has scrolled to, in light colours; and the screen as it was.
 const paper = await open(1600, "dark");
@@ -320,18 +328,13 @@ check("all charts are printed, in light colours", light === "light" && missing =
 await paper.context().close();
 
 // Names of 80 characters.
-const long = `${path}.long.html`;
-writeFileSync(long, readFileSync(path, "utf8").replace(/(<script[^>]*id="data"[^>]*>)([^<]*)/, (_, open, text) => {
-  const data = JSON.parse(text);
-  for (const { runs } of data.results.experiments) for (const run of runs) if (run.method === runs[0].method && run !== runs[0]) run.method = run.method.padEnd(80, "x");
-  for (const { runs } of data.results.experiments) if (runs[0]) runs[0].method = runs[0].method.padEnd(80, "x");
-  return open + JSON.stringify(data).replaceAll("<", "\\u003c");
-}));
-const names80 = await open(400, "light", long);
+const names80 = await changed(400, ({ results }) => {
+  for (const { runs } of results.experiments) for (const run of runs) if (run.method === runs[0].method && run !== runs[0]) run.method = run.method.padEnd(80, "x");
+  for (const { runs } of results.experiments) if (runs[0]) runs[0].method = runs[0].method.padEnd(80, "x");
+});
 await scroll(names80);
 const over80 = await names80.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 check("a method's name of 80 characters does not scroll the page", over80 <= 0, `${over80} over`);
-rmSync(long);
 
 check("no error in the console, and nothing is asked of a network", errors.length === 0, errors.slice(0, 3).join("; "));
 await browser.close();

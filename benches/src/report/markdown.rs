@@ -8,8 +8,13 @@ use super::column::Column;
 use super::{course, table::table};
 use crate::results::{Experiment, Results};
 
-const BEGIN: &str = "<!-- table ";
-const END: &str = " -->";
+pub(super) const BEGIN: &str = "<!-- table ";
+pub(super) const END: &str = " -->";
+
+/// The comment after the table that was asked for.
+pub(super) fn closing(asked: &str) -> String {
+    format!("<!-- /table {asked}{END}")
+}
 
 /// The text with the tables of the experiments that are in both, and their names.
 pub(crate) fn fill(text: &str, results: &Results) -> (String, Vec<String>) {
@@ -22,7 +27,7 @@ pub(crate) fn fill(text: &str, results: &Results) -> (String, Vec<String>) {
         rest = after;
         let found = after.split_once(END).and_then(|(asked, after)| {
             let section = section(asked, &figures, results)?;
-            let end = after.find(&format!("<!-- /table {asked}{END}"))?;
+            let end = after.find(&closing(asked))?;
             Some((asked, section, &after[end..]))
         });
         if let Some((asked, section, after)) = found {

@@ -7,8 +7,9 @@
 
 use std::ops::Range;
 
+use super::markdown::{self, END as BETWEEN};
+
 const BEGIN: &str = "<!-- = ";
-const BETWEEN: &str = " -->";
 const END: &str = "<!-- / -->";
 
 /// The text with its figures as the tables of `source` (the text itself, or another) have them; or which
@@ -41,10 +42,10 @@ struct Table<'a> {
 }
 
 fn tables(text: &str) -> Vec<Table<'_>> {
-    let starts = text.match_indices("<!-- table ");
+    let starts = text.match_indices(markdown::BEGIN);
     let table = |(at, begin): (usize, &str)| {
         let (asked, _) = text[at + begin.len()..].split_once(BETWEEN)?;
-        let end = at + text[at..].find(&format!("<!-- /table {asked}{BETWEEN}"))?;
+        let end = at + text[at..].find(&markdown::closing(asked))?;
         let lines = text[at..end].lines().filter_map(|line| {
             let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
             Some(cells.split(" | ").collect())

@@ -38,9 +38,9 @@ pub(crate) struct Judged {
     /// Trajectories only: the test function that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
-    /// A field of a point: what is compared, or what must be reached.
-    #[serde(default)]
-    pub(crate) measure: String,
+    /// What is compared, or what must be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) measure: Option<Measure>,
     /// Of both sides.
     #[serde(default)]
     pub(crate) methods: Vec<String>,
@@ -49,6 +49,23 @@ pub(crate) struct Judged {
     pub(crate) verdict: Outcome,
     /// Whether the run was smaller than the one that the claim is of.
     pub(crate) reduced: bool,
+}
+
+/// What is compared, at the end of the runs; the median over the seeds. But for
+/// the last two by the names that points have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measure {
+    TrainLoss,
+    TestLoss,
+    TestError,
+    SquaredError,
+    Condition,
+    Value,
+    /// Until `to` is reached.
+    Updates,
+    /// Until `to` is reached.
+    Seconds,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -143,7 +143,7 @@ fn a_test_function_has_its_own_claims() {
         claim: "c".to_owned(),
         source: "s".to_owned(),
         problem: problem.map(str::to_owned),
-        measure: "value".to_owned(),
+        measure: Some(Measure::Value),
         methods: vec!["sgd".to_owned()],
         measured: problem.unwrap_or("all").to_owned(),
         verdict: Outcome::Holds,
